@@ -1,0 +1,301 @@
+"""When a read ends: one small class per rule, all of them without I/O.
+
+A rule is asked again whenever bytes have come (`take`): it returns the bytes of one complete result and removes
+them from the buffer, or returns None and leaves the buffer as it was, or raises `LimitExceeded`, which removes
+nothing either. What a rule returns depends on the bytes of the stream alone, never on how the network cut them;
+`Available` is the one exception, since its question is "what is here".
+
+`demand` is how many bytes may have to be buffered before the rule can answer: the connection goes on reading from
+the network up to there, and no further.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Protocol, TypeVar
+
+from wirelane.core.readbuffer import Markers, ReadBuffer
+from wirelane.errors import CodecError, LimitExceeded, UsageError
+
+__all__ = [
+    "Available",
+    "Exactly",
+    "Matching",
+    "ReadRule",
+    "TextLine",
+    "UntilEof",
+    "UpTo",
+    "decode_text",
+    "encode_text",
+    "line_rule",
+    "marker_rule",
+    "text_markers",
+]
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class ReadRule(Protocol[T_co]):
+    """What a connection asks of a rule."""
+
+    @property
+    def demand(self) -> int: ...
+
+    def take(self, buffer: ReadBuffer, eof: bool) -> T_co | None:
+        """Return one result, or None if more bytes are needed.
+
+        Args:
+            buffer: What is unread.
+            eof: No more bytes will come: the peer ended its stream in order.
+        """
+        ...
+
+
+class Exactly:
+    """`size` bytes."""
+
+    __slots__ = ("demand",)
+
+    def __init__(self, size: int, *, name: str = "n") -> None:
+        self.demand = _at_least(name, size, 0)
+
+    def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
+        return buffer.take(self.demand) if len(buffer) >= self.demand else None
+
+
+class Available:
+    """Whatever is there, at least one byte and at most `limit`; nothing only at the end of the stream."""
+
+    __slots__ = ("demand", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.demand = 1
+        self.limit = limit
+
+    def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
+        return buffer.take(self.limit) if len(buffer) or eof else None
+
+
+class UpTo:
+    """Up to the first marker, or `size` bytes if no marker ends within them.
+
+    Args:
+        keep: Leave the marker at the end of the result.
+        limit_name: Set when `size` is a limit and not a wish: reaching it is LimitExceeded, and names this field.
+    """
+
+    __slots__ = ("demand", "keep", "limit_name", "markers")
+
+    def __init__(
+        self, markers: Markers, size: int, *, keep: bool = True, limit_name: str | None = None
+    ) -> None:
+        self.markers = markers
+        self.demand = _at_least("max_bytes", size, 0 if limit_name is None else 1)
+        self.keep = keep
+        self.limit_name = limit_name
+
+    def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
+        result = buffer.take_line(self.markers, self.demand, keep=self.keep)
+        if result is not None or len(buffer) < self.demand:
+            return result
+        if self.limit_name is None:
+            return buffer.take(self.demand)
+        raise _no_marker(buffer, self.demand, self.limit_name)
+
+
+class TextLine:
+    """A line as text. One that is not text in its encoding stays where it is: CodecError.
+
+    Args:
+        limit: The longest line in bytes, marker included.
+    """
+
+    __slots__ = ("_encoding", "_errors", "_keep", "_markers", "demand")
+
+    def __init__(self, markers: Markers, limit: int, *, keep: bool, encoding: str, errors: str) -> None:
+        self._markers = markers
+        self._keep = keep
+        self.demand = _at_least("max_bytes", limit, 1)
+        self._encoding = encoding
+        self._errors = errors
+
+    def take(self, buffer: ReadBuffer, eof: bool) -> str | None:
+        raw = buffer.take_line(self._markers, self.demand, keep=self._keep)
+        if raw is None:
+            if len(buffer) < self.demand:
+                return None
+            raise _no_marker(buffer, self.demand, "max_bytes")
+        try:
+            return raw.decode(self._encoding, self._errors)
+        except (UnicodeError, LookupError):
+            buffer.undo()
+            decode_text(raw, self._encoding, self._errors)  # says why
+            raise
+
+    def take_last(self, buffer: ReadBuffer) -> str:
+        """Return what is left at the end of the stream as a line; empty if nothing is."""
+        text = decode_text(buffer.peek(), self._encoding, self._errors)
+        buffer.skip(len(buffer))
+        return text
+
+
+class UntilEof:
+    """Everything up to the end of the stream, at most `limit` bytes."""
+
+    __slots__ = ("demand", "limit", "limit_name")
+
+    def __init__(self, limit: int, *, limit_name: str = "max_bytes") -> None:
+        self.limit = _at_least("max_bytes", limit, 0)
+        self.demand = limit + 1  # the byte too many must be seen: a stream of `limit` bytes is fine
+        self.limit_name = limit_name
+
+    def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
+        if len(buffer) > self.limit:
+            raise LimitExceeded(
+                f"the stream goes on after {self.limit} bytes",
+                limit=self.limit_name,
+                maximum=self.limit,
+                partial=buffer.peek(self.limit),
+            )
+        return buffer.take(self.limit) if eof else None
+
+
+# What makes the outcome of a pattern depend on the bytes after a match: end anchors, word boundaries, lookahead,
+# atomic groups, possessive repeats. Found too often (`[$]`, `a\\b`) it costs time, never the right answer.
+_LOOKS_AHEAD = re.compile(rb"\$|\\[bBZz]|\(\?[=!>]|[+*?}]\+")
+
+
+class Matching:
+    r"""Up to the end of the first match of a regular expression that ends within `window` bytes.
+
+    The result is what it would be if the bytes came one by one and the pattern were tried after each: the first
+    length of the stream at which the pattern matches decides. So `rb"\d+"` ends after the first digit, and
+    `rb"[$#] $"` at the first prompt, however the network cuts the bytes.
+
+    For most patterns a match stays a match when bytes follow, and that length is found by bisection. Where bytes
+    that follow could undo it ($, \b, lookahead, ...) every length is tried: time then grows with the square of
+    `window`, which is why its default is small.
+    """
+
+    __slots__ = ("_monotone", "_tested", "demand", "pattern")
+
+    def __init__(self, pattern: bytes | re.Pattern[bytes], window: int) -> None:
+        try:
+            self.pattern = re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise UsageError(f"pattern is no regular expression: {error}") from error
+        if not isinstance(self.pattern.pattern, bytes):
+            raise UsageError('pattern must be bytes, as in rb"\\d+ "')
+        self.demand = _at_least("window", window, 1)
+        self._monotone = _LOOKS_AHEAD.search(self.pattern.pattern) is None
+        self._tested = -1  # no length up to here matches
+
+    def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
+        text = buffer.peek(self.demand)
+        end = self._bisect(text) if self._monotone else self._try_each(text)
+        if end is not None:
+            return buffer.take(end)
+        self._tested = len(text)
+        if len(text) < self.demand:
+            return None
+        raise LimitExceeded(
+            f"no match of {self.pattern.pattern!r} within {self.demand} bytes",
+            limit="window",
+            maximum=self.demand,
+            partial=text,
+        )
+
+    def _bisect(self, text: bytes) -> int | None:
+        search = self.pattern.search
+        found = search(text)
+        if found is None:
+            return None
+        low, high = self._tested, found.end()  # no match within `low`, one that ends at `high`
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = search(text, 0, middle)
+            if found is None:
+                low = middle
+            else:
+                high = found.end()
+        return high
+
+    def _try_each(self, text: bytes) -> int | None:
+        search = self.pattern.search
+        for length in range(self._tested + 1, len(text) + 1):
+            found = search(text, 0, length)
+            if found is not None:
+                return found.end()
+        return None
+
+
+def text_markers(markers: str | Iterable[str], encoding: str) -> Markers:
+    """Return markers given as text, as they are in `encoding`, byte order mark left out, code units respected.
+
+    Raises:
+        UsageError: If the encoding is unknown, or has no such characters.
+    """
+    return _text_markers((markers,) if isinstance(markers, str) else tuple(markers), encoding)
+
+
+@lru_cache(maxsize=256)
+def _text_markers(markers: tuple[str, ...], encoding: str) -> Markers:
+    if any(not isinstance(marker, str) for marker in markers):
+        raise UsageError("marker must be text here; read() takes it as bytes")
+    try:
+        mark = len("".encode(encoding))
+        unit = len("a".encode(encoding)) - mark
+        return Markers.of([marker.encode(encoding)[mark:] for marker in markers], align=unit)
+    except LookupError as error:
+        raise UsageError(f"encoding: {error}") from error
+    except UnicodeError as error:
+        raise UsageError(f"marker: {error}") from error
+
+
+@lru_cache(maxsize=256)
+def line_rule(
+    marker: str | tuple[str, ...], encoding: str, max_bytes: int, keep: bool, errors: str
+) -> TextLine:
+    """Return the rule for lines of text; it has no state, so that one serves all who ask alike."""
+    return TextLine(text_markers(marker, encoding), max_bytes, keep=keep, encoding=encoding, errors=errors)
+
+
+def encode_text(text: str, encoding: str) -> bytes:
+    """Return `text` in `encoding`. Raises CodecError, and UsageError for an unknown encoding."""
+    try:
+        return text.encode(encoding)
+    except UnicodeError as error:
+        raise CodecError(f"cannot be sent: {error}") from error
+    except LookupError as error:
+        raise UsageError(f"encoding: {error}") from error
+
+
+def decode_text(data: bytes, encoding: str, errors: str = "strict") -> str:
+    """Return `data` as text. Raises CodecError, and UsageError for an unknown encoding or error handler."""
+    try:
+        return data.decode(encoding, errors)
+    except UnicodeError as error:
+        raise CodecError(f"a line of {len(data)} bytes is not text: {error}") from error
+    except LookupError as error:
+        raise UsageError(f"errors: {error}") from error
+
+
+@lru_cache(maxsize=256)
+def marker_rule(marker: bytes | tuple[bytes, ...], size: int, keep: bool, limit_name: str | None) -> UpTo:
+    """Return the rule for a marker; it has no state, so that one serves all who ask alike."""
+    return UpTo(Markers.of(marker), size, keep=keep, limit_name=limit_name)
+
+
+def _no_marker(buffer: ReadBuffer, limit: int, name: str) -> LimitExceeded:
+    return LimitExceeded(
+        f"no marker within {limit} bytes", limit=name, maximum=limit, partial=buffer.peek(limit)
+    )
+
+
+def _at_least(name: str, value: int, smallest: int) -> int:
+    if value < smallest:
+        raise UsageError(f"{name} must be at least {smallest}, not {value}")
+    return value

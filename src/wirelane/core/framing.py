@@ -1,0 +1,164 @@
+"""Length-prefixed messages: how gRPC cuts a stream of bytes into messages, in both directions.
+
+Each message is a flag (0 plain, 1 compressed), its length in four bytes, big endian, and that many bytes
+(gRPC over HTTP/2, "Length-Prefixed-Message"). What a reader gives never depends on how the network cut the
+bytes, and its limit is checked on the prefix: a message that is too large is refused before a byte of it is
+kept.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final, NoReturn
+
+from wirelane.errors import LimitExceeded, PeerError, UsageError, WirelaneError
+
+__all__ = ["PREFIX", "MessageReader", "frame_message"]
+
+PREFIX: Final = 5
+"""Bytes before each message."""
+
+_LARGEST: Final = 2**32 - 1
+_SMALL: Final = 1024  # pieces below this are gathered; an object each would cost many times their bytes
+_prefix = Struct(">BI")
+_pack = _prefix.pack
+_unpack_from = _prefix.unpack_from
+
+
+def frame_message(payload: bytes, compressed: bool = False) -> bytes:
+    """Return a message as it travels.
+
+    Raises:
+        UsageError: It is longer than four bytes can say.
+    """
+    size = len(payload)
+    if size > _LARGEST:
+        raise UsageError(f"a message of {size} bytes cannot be sent; the longest is {_LARGEST} bytes")
+    return _pack(1 if compressed else 0, size) + payload
+
+
+class MessageReader:
+    """Cuts received bytes into messages.
+
+    After a fault the reader is done: every further `feed` raises the same error.
+
+    Args:
+        limit: The longest message to accept, in bytes as it travels.
+    """
+
+    __slots__ = ("_fault", "_flag", "_have", "_length", "_limit", "_pieces", "completed")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._flag = 0
+        self._length = -1  # of the message being gathered; -1 until its prefix is whole
+        self._have = 0  # bytes in _pieces: of the prefix, or of the payload once the prefix is read
+        self._pieces: list[bytes | bytearray] = []
+        self._fault: WirelaneError | None = None
+        self.completed: list[tuple[bool, bytes]] = []
+        """The whole messages that the failing `feed` had found before the fault; else empty."""
+
+    def __repr__(self) -> str:
+        if self._fault is not None:
+            return f"<MessageReader failed: {self._fault}>"
+        if self._length < 0:
+            return f"<MessageReader {self.pending} bytes pending>"
+        return f"<MessageReader {self._have} of {self._length} bytes of a message>"
+
+    @property
+    def pending(self) -> int:
+        """Bytes kept of a message that is not whole yet, its prefix included; 0 at a boundary."""
+        return self._have if self._length < 0 else self._have + PREFIX
+
+    def feed(self, data: bytes) -> list[tuple[bool, bytes]]:
+        """Take bytes in; return every message that is whole now, as (compressed, payload).
+
+        Raises:
+            LimitExceeded: A prefix announces a message above the limit.
+            PeerError: The flag of a prefix is neither 0 nor 1.
+        """
+        if not self._have and self._length < 0:
+            # The hot path: nothing is kept, and mostly exactly one whole message comes.
+            size = len(data)
+            if size >= PREFIX and self._fault is None:
+                flag, length = _unpack_from(data)
+                if flag < 2 and length == size - PREFIX and length <= self._limit:
+                    return [(flag == 1, data[PREFIX:])]
+            return self._read(data, 0, [])
+        return self._resume(data)
+
+    def _resume(self, data: bytes) -> list[tuple[bool, bytes]]:
+        """Go on with what is kept: part of a prefix, or a prefix and part of its payload."""
+        messages: list[tuple[bool, bytes]] = []
+        start = 0
+        if self._length < 0:
+            start = PREFIX - self._have
+            if len(data) < start:
+                self._keep(data)
+                return messages
+            prefix = b"".join(self._pieces) + data[:start]
+            self._pieces = []
+            self._have = 0
+            flag, length = _unpack_from(prefix)
+            if flag > 1 or length > self._limit:
+                self._fail(flag, length, messages)
+            self._flag, self._length = flag, length
+        missing = self._length - self._have
+        if len(data) - start < missing:
+            self._keep(data[start:] if start else data)
+            return messages
+        self._pieces.append(data[start : start + missing])
+        # join() of one piece of type bytes gives that piece itself: no copy.
+        messages.append((self._flag == 1, b"".join(self._pieces)))
+        self._pieces = []
+        self._have = 0
+        self._length = -1
+        return self._read(data, start + missing, messages)
+
+    def _read(self, data: bytes, start: int, messages: list[tuple[bool, bytes]]) -> list[tuple[bool, bytes]]:
+        """Read whole messages from `start` on, where one begins; keep what is left."""
+        if self._fault is not None:
+            raise self._fault
+        size = len(data)
+        limit = self._limit
+        while size - start >= PREFIX:
+            flag, length = _unpack_from(data, start)
+            if flag > 1 or length > limit:
+                self._fail(flag, length, messages)
+            start += PREFIX
+            end = start + length
+            if end > size:
+                self._flag, self._length = flag, length
+                break
+            messages.append((flag == 1, data[start:end]))
+            start = end
+        if start < size:
+            self._keep(data[start:])
+        return messages
+
+    def _fail(self, flag: int, length: int, messages: list[tuple[bool, bytes]]) -> NoReturn:
+        if flag > 1:
+            self._fault = PeerError(f"the peer sent a message with flag {flag}; only 0 and 1 exist")
+        else:
+            self._fault = LimitExceeded(
+                f"the peer sent a message of {length} bytes; max_receive_message is {self._limit}",
+                limit="max_receive_message",
+                maximum=self._limit,
+                seen=length,
+            )
+        self.completed = messages
+        raise self._fault
+
+    def _keep(self, data: bytes) -> None:
+        size = len(data)
+        if not size:
+            return
+        self._have += size
+        if size >= _SMALL:
+            self._pieces.append(data)
+            return
+        last = self._pieces[-1] if self._pieces else None
+        if isinstance(last, bytearray):
+            last += data
+        else:
+            self._pieces.append(bytearray(data))

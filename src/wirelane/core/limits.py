@@ -1,0 +1,108 @@
+"""Every number that bounds what a peer, a file or a slow disk can cost us, with its precedent beside it.
+
+All sizes are bytes, all times seconds. A limit is checked before memory is taken for what it limits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Final
+
+from wirelane.errors import UsageError
+
+__all__ = ["Limits"]
+
+_KIB: Final = 1024
+_MIB: Final = 1024 * _KIB
+_GIB: Final = 1024 * _MIB
+
+# Fields whose range is narrower than "more than nothing": (least, most).
+_RANGES: Final = {
+    "max_receive_message": (0, 2**32 - 1),  # four bytes of length
+    "max_send_message": (0, 2**32 - 1),
+    "initial_window": (1, 2**31 - 1),  # RFC 9113, section 6.9.2
+    "connection_window": (65_535, 2**31 - 1),  # it starts at 65,535 and can only be raised
+    "max_frame_size": (16_384, 2**24 - 1),  # RFC 9113, section 4.2
+    "max_header_list": (1, 2**32 - 1),
+    "max_concurrent_streams": (1, 2**31 - 1),
+}
+_OPTIONAL: Final = {"max_send_message", "connect_timeout"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on memory, numbers and time. Immutable; `dataclasses.replace` makes a changed one.
+
+    Attributes:
+        max_receive_message: The longest message to accept, compressed or not.
+        max_send_message: The longest message to send; None: no limit.
+        max_header_list: The longest header list to accept, counted as SETTINGS_MAX_HEADER_LIST_SIZE does.
+        max_header_fields: The most fields in one header list.
+        max_concurrent_streams: The most calls a server takes at once on one connection.
+        initial_window: What a peer may send on one stream before it must wait for us.
+        connection_window: The same for all streams of a connection together.
+        max_frame_size: The longest HTTP/2 frame to accept.
+        max_send_buffer: Bytes waiting for the socket of a connection, above which senders wait.
+        connect_timeout: For a connection, its TLS handshake and its proxy; None: no limit.
+        handshake_timeout: For a client of a server to get TLS and the HTTP/2 preface done.
+        close_timeout: For a connection to close in order, before it is cut.
+        max_connections: The most connections a server holds open at once.
+        read_buffer: What a TCP read may gather when it names no size.
+        max_schema_bytes: The most .proto text or descriptors in one schema.
+        max_schema_files: The most files in one schema.
+        schema_timeout: For the compiler.
+        schema_memory: Address space of the compiler.
+        max_url_bytes: The longest answer when a schema is fetched from a URL.
+        drain_grace: How long a draining server lets calls run.
+
+    Raises:
+        UsageError: A value is out of range; the error names the field.
+    """
+
+    max_receive_message: int = 4 * _MIB  # gRPC in C, Go and Java, and tonic
+    max_send_message: int | None = None  # the same four: unlimited
+    max_header_list: int = 16 * _KIB  # C-core's hard limit; gRPC suggests 8 KiB
+    max_header_fields: int = 128  # Envoy allows 100; bounds the many-tiny-fields attack (CVE-2026-49975)
+    max_concurrent_streams: int = 100  # the least that RFC 9113, section 6.5.2, recommends
+    initial_window: int = _MIB  # grpc-java
+    connection_window: int = 4 * _MIB  # grpclib
+    max_frame_size: int = 16_384  # the default and least of RFC 9113
+    max_send_buffer: int = _MIB
+    connect_timeout: float | None = 10.0
+    handshake_timeout: float = 10.0  # Go's x/net waits 10 s for the preface
+    close_timeout: float = 5.0
+    max_connections: int = 1024  # the usual number of files a process may open
+    read_buffer: int = 64 * _KIB  # asyncio.StreamReader
+    max_schema_bytes: int = 16 * _MIB
+    max_schema_files: int = 2000
+    schema_timeout: float = 20.0
+    schema_memory: int = _GIB
+    max_url_bytes: int = 16 * _MIB
+    drain_grace: float = 30.0  # Kubernetes' terminationGracePeriodSeconds
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None and field.name in _OPTIONAL:
+                continue
+            if "float" in str(field.type):
+                _check_seconds(field.name, value)
+            else:
+                _check_count(field.name, value)
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UsageError(f"{name} is a number of seconds, not {value!r}")
+    if not 0 < value < math.inf:
+        raise UsageError(f"{name} is a number of seconds above 0, not {value!r}")
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(f"{name} is a whole number, not {value!r}")
+    least, most = _RANGES.get(name, (1, None))
+    if value < least or (most is not None and value > most):
+        span = f"from {least} up" if most is None else f"from {least} to {most}"
+        raise UsageError(f"{name} is a number {span}, not {value}")

@@ -1,0 +1,237 @@
+"""The bytes a connection has received and nobody has read yet: storage, searching and taking, without I/O.
+
+Contract:
+
+- Nothing is lost: bytes leave only through `take`, `take_line` and `skip`, and `undo` or `unread` put them back.
+- Cost is that of the bytes taken or newly scanned, never of what lies buffered: taking moves an offset, the gap in
+  front is closed only when it is the larger half, and a search goes on where the last one for the same markers
+  ended (less the longest marker, minus one byte, which may straddle the place).
+- Every offset is counted from the first unread byte.
+
+How much may be buffered is the business of the connection, which stops reading from the network in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from wirelane.errors import UsageError
+
+__all__ = ["Markers", "ReadBuffer"]
+
+_COMPACT_ABOVE = 64 * 1024
+_FIRST_SPLIT = 512
+_LARGEST_SPLIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """Byte strings that end a message.
+
+    Of several, the one whose end comes first wins; of those that end at the same byte, the longest. With
+    `align` above 1 a marker counts only at a multiple of that many bytes from the first unread byte: the code
+    units of UTF-16 and UTF-32.
+
+    Attributes:
+        values: The markers, longest first.
+        single: The marker, if there is exactly one and alignment does not matter; the fast path of lines.
+    """
+
+    values: tuple[bytes, ...]
+    align: int = 1
+    single: bytes | None = None
+
+    @staticmethod
+    def of(markers: bytes | Iterable[bytes], *, align: int = 1) -> Markers:
+        """Return the markers given as bytes or several bytes. Raises UsageError if one is empty or is not bytes."""
+        values = (markers,) if isinstance(markers, (bytes, bytearray, memoryview)) else tuple(markers)
+        if any(not isinstance(value, (bytes, bytearray, memoryview)) for value in values):
+            raise UsageError("marker must be bytes, or several bytes (read_line takes its marker as text)")
+        return _markers(tuple(bytes(value) for value in values), align)
+
+
+@lru_cache(maxsize=256)
+def _markers(values: tuple[bytes, ...], align: int) -> Markers:
+    if not values or not all(values):
+        raise UsageError("marker must not be empty")
+    ordered = tuple(sorted(dict.fromkeys(values), key=len, reverse=True))
+    return Markers(ordered, align, ordered[0] if len(ordered) == 1 and align == 1 else None)
+
+
+class ReadBuffer:
+    """Unread bytes. Not thread-safe; holds no lock and starts nothing."""
+
+    __slots__ = (
+        "_data",
+        "_end",
+        "_end_size",
+        "_for",
+        "_head",
+        "_lines",
+        "_scanned",
+        "_split",
+        "_streak",
+        "_tail",
+        "_taken",
+    )
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._head = 0
+        self._for: Markers | None = None  # what `_scanned` and `_lines` were searched for
+        self._scanned = 0  # bytes at the front in which no marker of `_for` ends
+        self._lines: list[bytes] = []  # complete lines at the front, cut already, the next one last
+        self._end = b""  # the marker that ended each of `_lines`
+        self._end_size = 0
+        self._tail = 0  # `_scanned` once `_lines` is used up
+        self._split = _FIRST_SPLIT
+        self._streak = 0
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self._data) - self._head
+
+    def __repr__(self) -> str:
+        return f"<ReadBuffer {len(self)} bytes>"
+
+    @property
+    def scanned(self) -> int:
+        """Bytes at the front that are known to end none of the markers searched for last."""
+        return 0 if self._lines else self._scanned
+
+    def append(self, data: bytes | bytearray | memoryview) -> None:
+        """Add bytes at the end."""
+        head = self._head
+        if head:
+            if head == len(self._data):
+                self._data.clear()
+                self._head = 0
+            elif head > _COMPACT_ABOVE and head * 2 > len(self._data):
+                del self._data[:head]
+                self._head = 0
+        self._taken = 0
+        self._data += data
+
+    def peek(self, size: int | None = None) -> bytes:
+        """Return the first `size` bytes, or all of them, and leave them where they are."""
+        head = self._head
+        end = len(self._data) if size is None else min(len(self._data), head + size)
+        return bytes(memoryview(self._data)[head:end])
+
+    def take(self, size: int) -> bytes:
+        """Remove and return the first `size` bytes, or what there is."""
+        result = self.peek(size)
+        self.skip(len(result))
+        return result
+
+    def skip(self, size: int) -> None:
+        """Remove the first `size` bytes; there must be that many."""
+        self._forget_lines()
+        self._advance(size)
+        self._streak = 0
+        self._split = _FIRST_SPLIT
+
+    def undo(self) -> None:
+        """Put back what the last `take`, `skip` or `take_line` removed; only right after it."""
+        self._forget_lines()
+        self._head -= self._taken
+        self._taken = 0
+        self._scanned = 0
+
+    def unread(self, data: bytes | bytearray | memoryview) -> None:
+        """Put bytes in front of the unread ones. Where that many were taken before, they go into the gap."""
+        self._forget_lines()
+        size, head = len(data), self._head
+        if size <= head:
+            self._data[head - size : head] = data
+            self._head = head - size
+        else:
+            self._data[:head] = data
+            self._head = 0
+        self._taken = 0
+        self._scanned = 0
+
+    def find(self, markers: Markers, limit: int) -> tuple[int, int] | None:
+        """Look for the first marker that ends within the first `limit` bytes.
+
+        Returns:
+            Where it ends and how long it is, or None if none ends there (yet).
+        """
+        if self._lines or (self._for is not markers and self._for != markers):
+            self._forget_lines()
+            self._for = markers
+            self._scanned = 0
+        data, head, align = self._data, self._head, markers.align
+        stop = min(len(data), head + limit)
+        known = head + self._scanned
+        end = stop
+        size = 0
+        for value in markers.values:
+            at = data.find(value, max(head, known - len(value) + 1), end)
+            while at >= 0 and align > 1 and (at - head) % align:
+                at = data.find(value, at + 1, end)
+            if at >= 0 and (not size or at + len(value) < end):
+                size = len(value)
+                end = at + size
+        if size:
+            return end - head, size
+        self._scanned = max(self._scanned, stop - head)
+        return None
+
+    def take_line(self, markers: Markers, limit: int, *, keep: bool = False) -> bytes | None:
+        """Remove and return everything before the first marker that ends within the first `limit` bytes.
+
+        Reading line after line cuts ahead, once per buffer instead of once per line, in pieces that double from
+        512 bytes to 64 KiB: a reader that then turns to another rule has wasted no more than it had gained.
+
+        Args:
+            markers: What ends a line.
+            limit: The longest line, marker included.
+            keep: Leave the marker at the end of what is returned.
+        """
+        lines = self._lines
+        if lines and self._for is markers:
+            line = lines[-1]
+            size = len(line) + self._end_size
+            if size <= limit:
+                del lines[-1]
+                if not lines:
+                    self._scanned = self._tail
+                self._taken = size
+                self._head += size
+                return line + self._end if keep else line
+        found = self.find(markers, limit)
+        if found is None:
+            return None
+        end, size = found
+        result = self.peek(end if keep else end - size)
+        self._advance(end)
+        self._streak += 1
+        if self._streak > 1 and markers.single is not None:
+            self._cut_ahead(markers.single)
+        return result
+
+    def _advance(self, size: int) -> None:
+        self._head += size
+        self._taken = size
+        scanned = self._scanned - size
+        # What was found out of alignment may be in alignment now.
+        self._scanned = scanned if scanned > 0 and (self._for is None or size % self._for.align == 0) else 0
+
+    def _forget_lines(self) -> None:
+        if self._lines:
+            self._lines.clear()
+            self._scanned = 0
+
+    def _cut_ahead(self, marker: bytes) -> None:
+        lines = self.peek(self._split).split(marker)
+        self._split = min(self._split * 2, _LARGEST_SPLIT)
+        tail = lines.pop()
+        if lines:
+            lines.reverse()
+            self._lines = lines
+            self._end = marker
+            self._end_size = len(marker)
+            self._tail = len(tail)

@@ -1,0 +1,183 @@
+"""What a read returns depends on the bytes of the stream, never on how the network cut them.
+
+Each rule is held against a plain model that sees the whole stream at once and looks at it byte by byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wirelane.core.delimiters import Exactly, Matching, ReadRule, UntilEof, UpTo
+from wirelane.core.readbuffer import Markers, ReadBuffer
+from wirelane.errors import LimitExceeded
+
+Outcome = tuple[str, bytes]
+
+
+@dataclass(frozen=True)
+class Read:
+    """One read: how the library is asked, and what a reader of the whole stream would expect."""
+
+    markers: tuple[bytes, ...] = ()
+    align: int = 1
+    size: int = 10
+    limit: bool = False
+    keep: bool = True
+    pattern: bytes | None = None
+    to_the_end: bool = False
+
+    def rule(self) -> ReadRule[bytes]:
+        if self.to_the_end:
+            return UntilEof(self.size)
+        if self.pattern is not None:
+            return Matching(self.pattern, max(self.size, 1))
+        if not self.markers:
+            return Exactly(self.size)
+        name = "max_bytes" if self.limit else None
+        return UpTo(
+            Markers.of(self.markers, align=self.align), max(self.size, 1), keep=self.keep, limit_name=name
+        )
+
+    def model(self, rest: bytes) -> tuple[Outcome, int]:
+        """Return what the read gives for the rest of a stream, and how many bytes it takes from it."""
+        size = self.size if self.to_the_end or not (self.markers or self.pattern) else max(self.size, 1)
+        if self.to_the_end:
+            return (("limit", rest[:size]), 0) if len(rest) > size else (("data", rest), len(rest))
+        if self.pattern is not None:
+            for end in range(min(len(rest), size) + 1):
+                found = re.search(self.pattern, rest[:end])
+                if found is not None:
+                    return ("data", rest[: found.end()]), found.end()
+        for end in range(min(len(rest), size) + 1):
+            ending = [m for m in self.markers if rest[:end].endswith(m) and (end - len(m)) % self.align == 0]
+            if ending:
+                return ("data", rest[: end if self.keep else end - max(map(len, ending))]), end
+        if len(rest) < size:
+            return ("end", rest), 0
+        if self.limit or self.pattern is not None:
+            return ("limit", rest[:size]), 0
+        return ("data", rest[:size]), size
+
+
+def expected(stream: bytes, reads: Sequence[Read]) -> tuple[list[Outcome], bytes]:
+    outcomes = []
+    for read in reads:
+        outcome, taken = read.model(stream)
+        outcomes.append(outcome)
+        stream = stream[taken:]
+    return outcomes, stream
+
+
+def observed(pieces: Iterable[bytes], reads: Sequence[Read]) -> tuple[list[Outcome], bytes]:
+    """Do the reads one after the other, each asked again after every piece, as a connection does."""
+    buffer, source, outcomes = ReadBuffer(), iter(pieces), []
+    eof = False
+    for read in reads:
+        rule = read.rule()
+        while True:
+            try:
+                data = rule.take(buffer, eof)
+            except LimitExceeded as error:
+                outcomes.append(("limit", error.partial))
+                break
+            if data is not None:
+                outcomes.append(("data", data))
+                break
+            if eof:
+                outcomes.append(("end", buffer.peek(rule.demand)))
+                break
+            piece = next(source, None)
+            if piece is None:
+                eof = True
+            else:
+                buffer.append(piece)
+    return outcomes, buffer.peek() + b"".join(source)
+
+
+def cut(stream: bytes, places: Iterable[int]) -> list[bytes]:
+    return [stream[start:end] for start, end in pairwise([0, *sorted(set(places)), len(stream)])]
+
+
+def every_cut(stream: bytes) -> Iterator[list[bytes]]:
+    inner = range(1, len(stream))
+    for count in range(len(stream)):
+        for places in combinations(inner, count):
+            yield cut(stream, places)
+
+
+alphabet = st.sampled_from(b"ab\r\n")
+streams = st.lists(alphabet, max_size=60).map(bytes)
+markers = st.lists(st.lists(alphabet, min_size=1, max_size=3).map(bytes), min_size=1, max_size=3).map(tuple)
+patterns = st.sampled_from(
+    [
+        rb"\n",
+        rb"a+b",
+        rb"a+",
+        rb"(a|ab)(\n|bb)",
+        rb"a$",
+        rb"\bb\b",
+        rb"a(?=b)",
+        rb"a(?!b)",
+        rb"(?>a|ab)b",
+        rb"(?s)b.*a",
+    ]
+)
+reads = st.one_of(
+    st.builds(Read, size=st.integers(0, 12)),
+    st.builds(Read, markers=markers, size=st.integers(1, 30), limit=st.booleans(), keep=st.booleans()),
+    st.builds(Read, markers=st.just((b"\n",)), size=st.just(50), limit=st.just(True), keep=st.booleans()),
+    st.builds(
+        Read,
+        markers=st.just((b"a\n", b"b\r")),
+        align=st.just(2),
+        size=st.integers(1, 30),
+        limit=st.booleans(),
+    ),
+    st.builds(Read, pattern=patterns, size=st.integers(1, 30)),
+    st.builds(Read, to_the_end=st.just(True), size=st.integers(0, 60)),
+)
+
+
+@settings(max_examples=400)
+@given(stream=streams, asked=st.lists(reads, max_size=12), data=st.data())
+def test_reads_are_those_of_the_model_however_the_bytes_are_cut(
+    stream: bytes, asked: list[Read], data: st.DataObject
+) -> None:
+    places = data.draw(st.lists(st.integers(0, len(stream)), max_size=len(stream)))
+    wanted = expected(stream, asked)
+    assert observed(cut(stream, places), asked) == wanted
+    assert observed([stream], asked) == wanted
+    assert observed([stream[at : at + 1] for at in range(len(stream))], asked) == wanted
+
+
+@given(lines=st.lists(st.lists(st.sampled_from(b"ab"), max_size=40).map(bytes), max_size=200), data=st.data())
+def test_line_after_line_is_the_stream_cut_at_its_markers(lines: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(line + b"\n" for line in lines)
+    places = data.draw(st.lists(st.integers(0, len(stream)), max_size=20))
+    read = Read(markers=(b"\n",), size=100, limit=True, keep=False)
+    assert observed(cut(stream, places), [read] * len(lines)) == ([("data", line) for line in lines], b"")
+
+
+@pytest.mark.parametrize(
+    ("stream", "read"),
+    [
+        (b"a\r\nb\r\nc", Read(markers=(b"\r\n",), size=6, limit=True)),
+        (b"aaabaaab", Read(markers=(b"aab",), size=9, limit=True)),
+        (b"x\r\ny\nz\r", Read(markers=(b"\n", b"\r\n", b"\r"), size=9, keep=False)),
+        (b"\x00\x0a\x0a\x00\x00\x0a", Read(markers=(b"\x00\x0a",), align=2, size=9, limit=True)),
+        (b"12\n345\n6", Read(pattern=rb"\d+\n", size=6)),
+        (b"$ a\n$ b\n$ ", Read(pattern=rb"\$ $", size=6)),
+    ],
+)
+def test_each_of_all_cuts_gives_the_same(stream: bytes, read: Read) -> None:
+    asked = [read] * 4
+    wanted = expected(stream, asked)
+    for pieces in every_cut(stream):
+        assert observed(pieces, asked) == wanted, pieces
