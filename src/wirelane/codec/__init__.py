@@ -1,0 +1,26 @@
+"""Messages to bytes and back.
+
+Dicts by a runtime schema (`Schema`), typed messages of google.protobuf, betterproto2 and betterproto by their
+class (`codec_for`, `encode`, `decode`), and bytes as they are. Importing this package imports no betterproto.
+"""
+
+from __future__ import annotations
+
+from wirelane.codec.base import MessageCodec
+from wirelane.codec.details import decode_status_details, encode_status_details
+from wirelane.codec.registry import codec_for, decode, encode, register
+from wirelane.codec.schema import Schema
+from wirelane.codec.wellknown import NanoDatetime, NanoTimedelta
+
+__all__ = [
+    "MessageCodec",
+    "NanoDatetime",
+    "NanoTimedelta",
+    "Schema",
+    "codec_for",
+    "decode",
+    "decode_status_details",
+    "encode",
+    "encode_status_details",
+    "register",
+]

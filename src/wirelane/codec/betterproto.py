@@ -1,0 +1,56 @@
+"""Messages of betterproto2 and betterproto: dataclasses that serialize themselves.
+
+Neither library is imported here. A class can only be one of theirs if the library was imported before, so it
+is looked for in `sys.modules`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from google.protobuf.empty_pb2 import Empty
+
+from wirelane.codec.base import MessageCodec, describe_value
+from wirelane.errors import CodecError
+
+__all__ = ["find_codec"]
+
+_LIBRARIES = ("betterproto2", "betterproto")
+
+
+def find_codec(message_type: type) -> MessageCodec | None:
+    """The codec of a subclass of betterproto2.Message or betterproto.Message."""
+    for library in _LIBRARIES:
+        base = getattr(sys.modules.get(library), "Message", None)
+        if isinstance(base, type) and issubclass(message_type, base):
+            return _codec(message_type)
+    return None
+
+
+def _codec(kind: Any) -> MessageCodec:
+    name = f"{kind.__module__}.{kind.__qualname__}"
+
+    def encode(value: Any) -> bytes:
+        if value is None:
+            value = kind()
+        if not isinstance(value, kind):
+            raise CodecError(f"expected a {name}, not {describe_value(value)}")
+        try:
+            return bytes(value)  # Message.__bytes__
+        except Exception as error:
+            # Fields are not checked as they are set: a wrong value fails in whatever way it comes to.
+            raise CodecError(f"{name} does not encode: {type(error).__name__}: {error}") from error
+
+    def decode(data: bytes) -> Any:
+        try:
+            # betterproto2 takes what is cut off in the middle for the end; upb tells.
+            Empty.FromString(data)
+            return kind().parse(bytes(data))
+        except Exception as error:
+            # ValueError, IndexError, struct.error, EOFError...: the parsers let through what they run into.
+            raise CodecError(
+                f"{len(data)} bytes are no valid {name}: {type(error).__name__}: {error}"
+            ) from error
+
+    return MessageCodec(name, encode, decode)

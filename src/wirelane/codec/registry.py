@@ -1,0 +1,87 @@
+"""Which codec a Python type has: bytes, google.protobuf, betterproto2, betterproto, and what users add.
+
+A finder takes a type and gives its codec, or None if the type is not its business. Those of users are asked
+first, the latest before the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from wirelane.codec import betterproto, protobuf, raw
+from wirelane.codec.base import MessageCodec
+from wirelane.errors import CodecError, UsageError
+
+__all__ = ["Finder", "codec_for", "decode", "encode", "register"]
+
+Finder = Callable[[type], MessageCodec | None]
+_T = TypeVar("_T")
+
+_finders: list[Finder] = [raw.find_codec, protobuf.find_codec, betterproto.find_codec]
+_found: WeakKeyDictionary[type, MessageCodec] = WeakKeyDictionary()
+
+
+def register(finder: Finder) -> Callable[[], None]:
+    """Teach every channel and server of this process a further kind of message.
+
+    Args:
+        finder: Type to codec, or None for types that are not its business. It is asked once per type.
+
+    Returns:
+        A function that takes the finder out again.
+    """
+    _finders.insert(0, finder)
+    _found.clear()
+
+    def unregister() -> None:
+        if finder in _finders:
+            _finders.remove(finder)
+            _found.clear()
+
+    return unregister
+
+
+def codec_for(message_type: type) -> MessageCodec:
+    """The codec of a message type.
+
+    Raises:
+        UsageError: No library that is known here makes such types.
+    """
+    if not isinstance(message_type, type):
+        raise UsageError(f"a message type is a class, not {message_type!r}")
+    codec = _found.get(message_type)
+    if codec is None:
+        codec = next((made for finder in list(_finders) if (made := finder(message_type)) is not None), None)
+        if codec is None:
+            raise UsageError(
+                f"{message_type.__module__}.{message_type.__qualname__} is no message type: accepted are bytes, "
+                "subclasses of google.protobuf.message.Message, betterproto2.Message and betterproto.Message, "
+                "and what wirelane.codec.register() has taught; dicts need a Schema"
+            )
+        _found[message_type] = codec
+    return codec
+
+
+def encode(message: Any) -> bytes:
+    """Serialize a typed message of any library.
+
+    Raises:
+        UsageError: Its type is not known; a dict needs `Schema.encode`.
+        CodecError: It does not encode.
+    """
+    return codec_for(type(message)).encode(message)
+
+
+def decode(message_type: type[_T], data: bytes) -> _T:
+    """Parse a typed message of any library.
+
+    Raises:
+        UsageError: The type is not known.
+        CodecError: The bytes are no message of this type.
+    """
+    message = codec_for(message_type).decode(data)
+    if not isinstance(message, message_type):
+        raise CodecError(f"the codec of {message_type.__qualname__} gave {type(message).__qualname__}")
+    return message

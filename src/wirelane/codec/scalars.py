@@ -1,0 +1,184 @@
+"""Checks of single values: what may go into a field that holds a number, a string, bytes, a bool or an enum.
+
+A `Scalar` says which Python types a field takes as they are, the test on the hot path, and has a check for
+everything else: it answers with the value to store, or raises `Fault`. Nothing is converted that could have
+been a mistake: no str for a number, no int for a bool, no str for bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import index
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from wirelane.codec.base import Fault, describe_int, describe_value, nearest
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import EnumDescriptor
+
+__all__ = ["Scalar", "enum_names", "scalar_of", "shortest_float32"]
+
+_FLOAT32_MAX: Final = 3.4028234663852886e38
+# Halfway to the next power of two: from here on rounding gives infinity (IEEE 754, round to nearest even).
+_FLOAT32_OVERFLOW: Final = 3.4028235677973366e38
+
+_INT_KINDS: Final = {
+    FieldDescriptor.TYPE_INT32: ("int32", -(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_SINT32: ("sint32", -(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_SFIXED32: ("sfixed32", -(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_INT64: ("int64", -(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_SINT64: ("sint64", -(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_SFIXED64: ("sfixed64", -(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_UINT32: ("uint32", 0, 2**32 - 1),
+    FieldDescriptor.TYPE_FIXED32: ("fixed32", 0, 2**32 - 1),
+    FieldDescriptor.TYPE_UINT64: ("uint64", 0, 2**64 - 1),
+    FieldDescriptor.TYPE_FIXED64: ("fixed64", 0, 2**64 - 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """What one kind of field accepts.
+
+    Attributes:
+        exact: Values of exactly these types may be stored without a check; the store itself refuses numbers
+            that are out of range.
+        check: Any other value, or one that the store refused: the value to store, or `Fault`.
+    """
+
+    exact: frozenset[type]
+    check: Callable[[Any], Any]
+
+
+def scalar_of(field: FieldDescriptor) -> Scalar:
+    """The rule for the elements of a field that is no message."""
+    kind = field.type
+    if kind in _INT_KINDS:
+        return Scalar(frozenset({int}), _int_check(*_INT_KINDS[kind]))
+    if field.enum_type is not None:
+        # No type is exact: names become numbers.
+        return Scalar(frozenset(), _enum_check(field.enum_type))
+    return _PLAIN[kind]
+
+
+def _int_check(name: str, low: int, high: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise Fault(f"expected an int for {name}, not {describe_value(value)}")
+        number = index(value)
+        if not low <= number <= high:
+            raise Fault(f"{describe_int(number)} is out of range for {name} ({low} to {high})")
+        return number
+
+    return check
+
+
+def _check_double(value: Any) -> float:
+    if isinstance(value, bool) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+        raise Fault(f"expected a number, not {describe_value(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise Fault(f"{describe_value(value)} is out of range for double") from None
+
+
+def _check_float(value: Any) -> float:
+    number = _check_double(value)
+    if abs(number) >= _FLOAT32_OVERFLOW and not math.isinf(number):
+        raise Fault(f"{number!r} is out of range for float (largest {_FLOAT32_MAX!r})")
+    return number
+
+
+def _check_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise Fault(f"expected a bool, not {describe_value(value)}")
+
+
+def _check_string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Fault(f"expected a str, not {describe_value(value)}")
+    text = str.__str__(value)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise Fault(f"the string does not encode as UTF-8: {error.reason} at {error.start}") from None
+    return text
+
+
+def _check_bytes(value: Any) -> bytes:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    hint = "; pass bytes, for example text.encode()" if isinstance(value, str) else ""
+    raise Fault(f"expected bytes, not {describe_value(value)}{hint}")
+
+
+def _enum_check(kind: EnumDescriptor) -> Callable[[Any], int]:
+    numbers = {name: each.number for name, each in kind.values_by_name.items()}
+    known = frozenset(numbers.values())
+    closed = kind.is_closed
+
+    def check(value: Any) -> int:
+        if type(value) is not str and isinstance(value, enum.Enum) and not isinstance(value, int):
+            value = value.name
+        if isinstance(value, str):
+            found = numbers.get(value)
+            if found is None:
+                raise Fault(f'{kind.full_name} has no value "{value}"{nearest(value, numbers)}')
+            return found
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise Fault(f"expected a name or number of {kind.full_name}, not {describe_value(value)}")
+        number = index(value)
+        if closed and number not in known:
+            raise Fault(f"{kind.full_name} is closed and has no value {describe_int(number)}")
+        if not -(2**31) <= number < 2**31:
+            raise Fault(f"{describe_int(number)} is out of range for an enum ({-(2**31)} to {2**31 - 1})")
+        return number
+
+    return check
+
+
+def enum_names(kind: EnumDescriptor) -> dict[int, str]:
+    """Number to name; of several names for one number the first counts."""
+    names: dict[int, str] = {}
+    for each in kind.values:
+        names.setdefault(each.number, each.name)
+    return names
+
+
+_WHOLE: Final = 1e6  # whole numbers up to here have no digits to lose
+_NORMAL: Final = ("%.6g", "%.7g", "%.8g")
+_SUBNORMAL: Final = ("%.1g", "%.2g", "%.3g", "%.4g", "%.5g", *_NORMAL)
+_LEAST_NORMAL: Final = 2.0**-126
+_pack_float32 = Struct("<f").pack
+
+
+def shortest_float32(value: float) -> float:
+    """The float with the fewest digits that is the same float32: 123.22 rather than 123.22000122070312."""
+    if value.is_integer() and -_WHOLE <= value <= _WHOLE:
+        return value
+    if value - value != 0.0:
+        return value  # infinities and NaN have no digits
+    packed = _pack_float32(value)
+    # Six decimal digits always survive in a normal float32, fewer in a subnormal one.
+    for digits in _NORMAL if not -_LEAST_NORMAL < value < _LEAST_NORMAL else _SUBNORMAL:
+        short = float(digits % value)
+        if _pack_float32(short) == packed:
+            return short
+    return float(f"{value:.9g}")
+
+
+# A float is in no `exact` set of TYPE_FLOAT: protobuf stores 1e40 as infinity without a word.
+_PLAIN: Final = {
+    FieldDescriptor.TYPE_DOUBLE: Scalar(frozenset({float, int}), _check_double),
+    FieldDescriptor.TYPE_FLOAT: Scalar(frozenset(), _check_float),
+    FieldDescriptor.TYPE_BOOL: Scalar(frozenset({bool}), _check_bool),
+    FieldDescriptor.TYPE_STRING: Scalar(frozenset({str}), _check_string),
+    FieldDescriptor.TYPE_BYTES: Scalar(frozenset({bytes}), _check_bytes),
+}
