@@ -1,0 +1,324 @@
+"""Accepting: listening sockets, their accept loop, TLS handshakes, and a count of what is open.
+
+The accept loop is our own, on `add_reader`, so that it behaves alike on every event loop: it takes no more than
+`max_connections`, and running out of file descriptors pauses it instead of ending it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from wirelane.core.target import Address, HostPort
+from wirelane.errors import TlsError, UsageError
+from wirelane.net.bind import Bound, bind
+from wirelane.net.connect import tune
+from wirelane.net.tls import TlsConfig, server_context
+from wirelane.net.tlslayer import TlsTransport
+
+__all__ = ["Listening", "listen"]
+
+logger = logging.getLogger("wirelane.net")
+
+_ACCEPTS_PER_TURN = 64
+"""Connections accepted before others in the loop have their turn."""
+
+_RETRY_ACCEPT = 0.25
+"""Seconds of pause when descriptors or memory ran out; the kernel keeps the clients in its queue meanwhile."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+async def listen(
+    factory: Callable[[], asyncio.Protocol],
+    address: Address,
+    *,
+    tls: TlsConfig | ssl.SSLContext | None = None,
+    alpn: Sequence[str] = (),
+    backlog: int = 1024,
+    handshake_timeout: float = 10.0,
+    max_connections: int | None = None,
+    reuse_port: bool = False,
+) -> Listening:
+    """Listen at an address, and give each connection a protocol of `factory`.
+
+    Args:
+        factory: Called for each connection; with TLS, when its handshake is done.
+        address: A name with several addresses is listened at on all of them, on the same port; an empty host
+            means every interface, both families. Port 0 lets the system choose. A socket file that nobody
+            listens at any more is replaced; ours is removed on close.
+        tls: Certificates; with TlsConfig files, changed files are taken for new connections.
+        alpn: The protocols to agree to, first choice first. A client that offers none of them is accepted: ask the
+            transport for its "alpn".
+        backlog: Connections that wait in the kernel to be accepted.
+        handshake_timeout: Seconds for a client's TLS handshake.
+        max_connections: Connections open at once, handshakes included; more are closed at once and counted as
+            `rejected`. None: no limit.
+        reuse_port: Let other processes listen at the same port (SO_REUSEPORT); the kernel spreads the clients.
+
+    Raises:
+        ConnectError: The address cannot be listened at: in use, not of this machine, not allowed.
+        ResolveError: The name has no address.
+        UsageError: The TLS settings cannot work.
+
+    Cancel-safe: a cancelled listen leaves no socket.
+    """
+    if max_connections is not None and max_connections < 1:
+        raise UsageError(f"max_connections must be at least 1 or None, not {max_connections!r}")
+    if tls is not None:
+        server_context(tls, alpn)  # wrong settings must fail here, not with the first client
+    bound = await bind(address, backlog=backlog, reuse_port=reuse_port)
+    return Listening(
+        factory,
+        bound,
+        tls=tls,
+        alpn=tuple(alpn),
+        handshake_timeout=handshake_timeout,
+        max_connections=max_connections,
+    )
+
+
+class Listening:
+    """A listener at work; made by `listen`. `async with` closes it at the end.
+
+    Attributes:
+        addresses: Where it listens, with the real port.
+        accepted: Connections accepted so far, those closed again for `max_connections` not included.
+        rejected: Connections closed at once, because `max_connections` were open.
+        failed_handshakes: Clients that did not get through the TLS handshake.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        bound: Sequence[Bound],
+        *,
+        tls: TlsConfig | ssl.SSLContext | None,
+        alpn: tuple[str, ...],
+        handshake_timeout: float,
+        max_connections: int | None,
+    ) -> None:
+        self.addresses: tuple[Address, ...] = tuple(one.address for one in bound)
+        self.accepted = 0
+        self.rejected = 0
+        self.failed_handshakes = 0
+        self._factory = factory
+        self._bound = list(bound)
+        self._tls = tls
+        self._alpn = alpn
+        self._context = None if tls is None else server_context(tls, alpn)
+        self._handshake_timeout = handshake_timeout
+        self._max_connections = max_connections
+        self._loop = asyncio.get_running_loop()
+        self._open = 0
+        self._opening: set[asyncio.Task[None]] = set()
+        self._shaking: set[TlsTransport] = set()
+        self._retries: dict[Bound, asyncio.TimerHandle] = {}
+        self._said: set[str] = set()
+        self._closed = False
+        self._idle = asyncio.Event()
+        for one in self._bound:
+            self._loop.add_reader(one.sock, self._accept, one)
+
+    @property
+    def address(self) -> Address:
+        """The first of the addresses."""
+        return self.addresses[0]
+
+    @property
+    def port(self) -> int:
+        """The TCP port; 0 for a Unix socket."""
+        return self.address.port if isinstance(self.address, HostPort) else 0
+
+    @property
+    def connections(self) -> int:
+        """Accepted sockets that are open now."""
+        return self._open
+
+    @property
+    def tls(self) -> bool:
+        """Whether clients must speak TLS."""
+        return self._tls is not None
+
+    def close(self) -> None:
+        """Stop accepting, and cut the handshakes that are not over. Connections go on. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        for timer in self._retries.values():
+            timer.cancel()
+        for one in self._bound:
+            self._loop.remove_reader(one.sock)
+            one.close()
+        for layer in self._shaking:
+            layer.abort()
+        self._shaking.clear()
+        self._check_idle()
+
+    async def wait_closed(self) -> None:
+        """Wait until `close` was called and no handshake is under way. Connections are not waited for. Cancel-safe."""
+        await self._idle.wait()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        await self.wait_closed()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else ", ".join(map(str, self.addresses))
+        tls = " TLS" if self.tls else ""
+        return f"<Listening {state}{tls} {self._open} connection{'' if self._open == 1 else 's'}>"
+
+    # ------------------------------------------------------------------ accepting
+
+    def _accept(self, one: Bound) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            try:
+                accepted, _address = one.sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as exc:
+                if exc.errno in _EXHAUSTED:
+                    self._pause_accepting(one, exc)
+                    return
+                # The client went away while it waited (ECONNABORTED, or a pending network error, accept(2)).
+                continue
+            if self._max_connections is not None and self._open >= self._max_connections:
+                accepted.close()
+                self.rejected += 1
+                self._say("rejected", "%r is full (max_connections=%d)", self, self._max_connections)
+                continue
+            self.accepted += 1
+            self._open += 1
+            sock = _CountedSocket(accepted, self._socket_closed)
+            task = self._loop.create_task(self._open_connection(sock))
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+
+    def _pause_accepting(self, one: Bound, exc: OSError) -> None:
+        self._loop.remove_reader(one.sock)
+        self._retries[one] = self._loop.call_later(_RETRY_ACCEPT, self._resume_accepting, one)
+        logger.warning("accepting at %s pauses for %g s: %s", one.address, _RETRY_ACCEPT, exc.strerror)
+
+    def _resume_accepting(self, one: Bound) -> None:
+        del self._retries[one]
+        self._loop.add_reader(one.sock, self._accept, one)
+
+    async def _open_connection(self, sock: _CountedSocket) -> None:
+        if self._closed:
+            sock.close()
+            return
+        try:
+            sock.setblocking(False)
+            tune(sock)
+            protocol = self._factory() if self._context is None else self._tls_layer().below
+        except OSError as exc:  # the client is gone already
+            sock.close()
+            logger.debug("a client of %s went away at once: %s", self.address, exc)
+            return
+        except BaseException:
+            sock.close()
+            raise
+        await self._loop.connect_accepted_socket(lambda: protocol, sock)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            logger.error("a connection to %s could not be opened", self.address, exc_info=exc)
+        self._check_idle()
+
+    def _socket_closed(self) -> None:
+        self._open -= 1
+
+    def _check_idle(self) -> None:
+        if self._closed and not self._opening and not self._shaking:
+            self._idle.set()
+
+    # ------------------------------------------------------------------ TLS
+
+    def _tls_layer(self) -> TlsTransport:
+        shaken: list[TlsTransport] = []
+
+        def on_ready(layer: TlsTransport) -> None:
+            self._shaken(layer)
+            layer.attach(self._factory())
+
+        def on_failure(exc: Exception) -> None:
+            self._shaken(shaken[0])
+            self._failed(shaken[0], exc)
+
+        layer = TlsTransport(
+            self._fresh_context(),
+            on_ready=on_ready,
+            on_failure=on_failure,
+            server_side=True,
+            handshake_timeout=self._handshake_timeout,
+        )
+        shaken.append(layer)
+        self._shaking.add(layer)
+        return layer
+
+    def _shaken(self, layer: TlsTransport) -> None:
+        self._shaking.discard(layer)
+        self._check_idle()
+
+    def _fresh_context(self) -> ssl.SSLContext:
+        """Return the context of the certificates as they are now; while they are broken, the last good one."""
+        assert self._tls is not None
+        assert self._context is not None
+        try:
+            self._context = server_context(self._tls, self._alpn)
+        except UsageError as exc:
+            self._say("certificates", "new certificates cannot be used, the old ones stay: %s", exc)
+        else:
+            self._said.discard("certificates")
+        return self._context
+
+    def _failed(self, layer: TlsTransport, exc: Exception) -> None:
+        self.failed_handshakes += 1
+        if layer.plaintext_peer is not None:
+            self._say("plaintext", "closed a connection to %s: %s", self.address, exc)
+        elif isinstance(exc, TlsError):
+            self._say("handshake", "closed a connection to %s: %s", self.address, exc)
+        else:
+            logger.error("a connection to %s could not be opened", self.address, exc_info=exc)
+
+    def _say(self, kind: str, text: str, *args: object) -> None:
+        """Log the first of a kind at INFO and the rest at DEBUG: clients must not be able to fill the log."""
+        logger.log(logging.DEBUG if kind in self._said else logging.INFO, text, *args)
+        self._said.add(kind)
+
+
+class _CountedSocket(socket.socket):
+    """An accepted socket that tells when it is closed: transports own it, and tell nobody but their protocol."""
+
+    __slots__ = ("_on_close",)
+
+    def __init__(self, accepted: socket.socket, on_close: Callable[[], None]) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        self._on_close: Callable[[], None] | None = on_close
+
+    def close(self) -> None:
+        super().close()
+        self._count()
+
+    def detach(self) -> int:
+        """Count: this is how uvloop ends a socket, it closes the descriptor itself."""
+        descriptor = super().detach()
+        self._count()
+        return descriptor
+
+    def _count(self) -> None:
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
