@@ -1,0 +1,28 @@
+"""Raw TCP and Unix sockets, with or without TLS: a client, a server, and reads that say when they end.
+
+    async with tcp.connect("localhost:7") as connection:
+        await connection.send_line("hello")
+        line = await connection.read_line(timeout=5.0)
+
+`Connection` tells what its reads promise. `request` is one exchange on a connection of its own; `Server` calls a
+function with a `Connection` for each client.
+"""
+
+from __future__ import annotations
+
+from wirelane.tcp.connecting import Connecting, connect
+from wirelane.tcp.connection import Chunks, Connection, Lines
+from wirelane.tcp.request import request
+from wirelane.tcp.server import Handler, Listening, Server
+
+__all__ = [
+    "Chunks",
+    "Connecting",
+    "Connection",
+    "Handler",
+    "Lines",
+    "Listening",
+    "Server",
+    "connect",
+    "request",
+]

@@ -1,0 +1,97 @@
+"""`connect`: from an address to a `Connection`. Nothing happens before the result is awaited or entered."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Generator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+
+from wirelane.core.limits import Limits
+from wirelane.core.target import HostPort, parse_target
+from wirelane.errors import UsageError
+from wirelane.net import dial
+from wirelane.net.tls import TlsConfig, resolve_tls
+from wirelane.tcp.connection import Connection
+from wirelane.tcp.protocol import TcpProtocol
+
+__all__ = ["Connecting", "connect"]
+
+
+class Connecting(Awaitable[Connection], AbstractAsyncContextManager[Connection]):
+    """What `connect` returns: await it, or enter it. Good for one connection."""
+
+    __slots__ = ("_address", "_connect_timeout", "_connection", "_limits", "_server_name", "_tls", "_used")
+
+    def __init__(
+        self,
+        address: str,
+        tls: bool | TlsConfig | ssl.SSLContext | None,
+        connect_timeout: float | None,
+        limits: Limits | None,
+        server_name: str | None,
+    ) -> None:
+        target = parse_target(address, kind="tcp")
+        self._address = target.addresses[0]
+        self._tls = resolve_tls(tls, default=target.tls)
+        if target.tls and self._tls is None:
+            raise UsageError(f"{address} asks for TLS, and tls=False says no")
+        self._connect_timeout = connect_timeout
+        self._limits = limits or Limits()
+        self._server_name = server_name
+        self._connection: Connection | None = None
+        self._used = False
+
+    def __await__(self) -> Generator[object, None, Connection]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._open()
+        return self._connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _open(self) -> Connection:
+        if self._used:
+            raise UsageError("this connect() was used already; call it again for another connection")
+        self._used = True
+        _, protocol = await dial(
+            lambda: TcpProtocol(self._limits),
+            self._address,
+            tls=self._tls,
+            server_name=self._server_name,
+            connect_timeout=self._connect_timeout,
+        )
+        name = self._address.host if isinstance(self._address, HostPort) else None
+        return Connection(protocol, name=self._server_name or name)
+
+    def __repr__(self) -> str:
+        return f"<Connecting {self._address}{' used' if self._used else ''}>"
+
+
+def connect(
+    address: str,
+    *,
+    tls: bool | TlsConfig | ssl.SSLContext | None = None,
+    connect_timeout: float | None = 10.0,
+    limits: Limits | None = None,
+    server_name: str | None = None,
+) -> Connecting:
+    """Open a connection: await the result for a `Connection`, or enter it with `async with`.
+
+    Args:
+        address: `host:port`, `[ipv6]:port`, `tcp://host:port`, `tls://host:port` or `unix:/path`.
+        tls: True, settings or a context; None follows the address.
+        connect_timeout: Seconds for names, TCP and TLS together; None waits as long as the system does.
+        limits: Bounds for the buffers and for closing.
+        server_name: The name that the certificate must have, if it is not the host's.
+
+    Raises:
+        UsageError: At once, for an address or settings that make no sense.
+        ResolveError, ConnectError, TlsError: When awaited or entered. Nothing is left open then, nor when cancelled.
+    """
+    return Connecting(address, tls, connect_timeout, limits, server_name)

@@ -1,0 +1,342 @@
+"""Between asyncio and `Connection`: one reader, flow control, TLS in the middle, and how it all ends.
+
+Contract:
+
+- What arrives is appended to the buffer at once; reading from the network pauses while the buffer holds more than
+  its limit, or than the read in progress may need. Reads are asked of rules (`wirelane.core.delimiters`), so an
+  attempt that is not complete, and whatever ends it (timeout, cancellation, limit, end), leaves every byte in place.
+- Losing the connection wakes every waiter with the reason. Nobody's task is cancelled from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from wirelane.core.deadline import Deadline
+from wirelane.core.delimiters import ReadRule
+from wirelane.core.limits import Limits
+from wirelane.core.readbuffer import ReadBuffer
+from wirelane.errors import (
+    BusyError,
+    ClosedError,
+    ConnectionLost,
+    EndOfStream,
+    ReadTimeout,
+    UsageError,
+)
+from wirelane.net import start_tls
+from wirelane.tcp.sending import TURNS_TO_LOOK, Sender
+
+if TYPE_CHECKING:
+    import ssl
+
+    from wirelane.net.tls import TlsConfig
+
+__all__ = ["TcpProtocol"]
+
+T = TypeVar("T")
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger: on, for 0 seconds
+
+
+class TcpProtocol(asyncio.Protocol):
+    """The state of one connection. `Connection` is its face; nothing here is public."""
+
+    def __init__(self, limits: Limits, on_connected: Callable[[TcpProtocol], None] | None = None) -> None:
+        self.limits = limits
+        self.buffer = ReadBuffer()
+        self.transport: asyncio.Transport | None = None
+        self.eof = False  # the peer ended its stream in order
+        self.ended = False  # no more bytes will come, for whatever reason
+        self.closed = False  # closed on this side
+        self.reading = False
+        self._on_connected = on_connected
+        self.lost = False
+        self._cause: BaseException | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._timed_out = False
+        self._demand = 0
+        self._low = limits.read_buffer // 2 + 1  # paused above `read_buffer`, reading goes on below this
+        self._receiving = True
+        self._gone: asyncio.Future[None] | None = None
+        self.sender = Sender(self)
+
+    # -- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=self.limits.max_send_buffer)
+        self._gone = asyncio.get_running_loop().create_future()
+        if self._on_connected is not None:
+            self._on_connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.closed:
+            return
+        self.buffer.append(data)
+        if self._receiving and len(self.buffer) >= max(self.limits.read_buffer, self._demand):
+            self._pause()
+        self._wake_reader()
+
+    def eof_received(self) -> bool:
+        self.eof = self.ended = True
+        self._wake_reader()
+        return True  # half-closed: this side may go on sending
+
+    def pause_writing(self) -> None:
+        self.sender.congested = True
+
+    def resume_writing(self) -> None:
+        self.sender.congested = False
+        self.sender.wake()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.lost = self.ended = True
+        self._cause = exc
+        self._receiving = False
+        self._wake_reader()
+        self.sender.wake()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    # -- reading
+
+    def attempt(self, rule: ReadRule[T]) -> T | None:
+        """Return a result of `rule` from what is buffered, None if it takes more, or raise what stands against it."""
+        if self.closed:
+            raise ClosedError("the connection was closed on this side")
+        data = rule.take(self.buffer, self.eof)
+        if data is not None:
+            if not self._receiving:
+                self._resume_if_below(self._low)
+        elif self.ended:
+            raise self._end_of_reading(rule)
+        return data
+
+    def take_ready(self, rule: ReadRule[T]) -> T | None:
+        """Return what `attempt` would if it would not wait or fail: the short way of those who read line after line."""
+        if self.reading or self.closed:
+            return None
+        data = rule.take(self.buffer, self.eof)
+        if data is not None and not self._receiving:
+            self._resume_if_below(self._low)
+        return data
+
+    async def read(self, rule: ReadRule[T], timeout: float | None) -> T:
+        """Return the first result of `rule`, waiting up to `timeout` seconds in all.
+
+        Raises:
+            BusyError, ClosedError, ReadTimeout, EndOfStream, ConnectionLost, LimitExceeded. Nothing is lost then,
+            nor when the task is cancelled.
+        """
+        self.check_reader()
+        deadline = Deadline.after(timeout)
+        data = self.attempt(rule)
+        if data is not None:
+            return data
+        self.reading = True
+        self._timed_out = False
+        timer = None
+        try:
+            self._want(rule.demand)
+            if timeout == 0:
+                data = await self._look_once(rule)
+            else:
+                if deadline is not None:
+                    timer = asyncio.get_running_loop().call_later(deadline.remaining(), self._read_timed_out)
+                data = await self._wait_for(rule)
+            if data is None:
+                raise ReadTimeout(
+                    f"what was asked for did not come within {timeout} s; {len(self.buffer)} bytes had arrived",
+                    partial=self.buffer.peek(rule.demand),
+                )
+            return data
+        finally:
+            self.reading = False
+            self._demand = 0
+            if timer is not None:
+                timer.cancel()
+
+    def check_reader(self) -> None:
+        """Raise BusyError if a read is waiting."""
+        if self.reading:
+            raise BusyError("another task is reading from this connection")
+
+    def unread(self, data: bytes | bytearray | memoryview) -> None:
+        self.check_reader()
+        if self.closed:
+            raise ClosedError("the connection was closed on this side")
+        self.buffer.unread(data)
+
+    async def _wait_for(self, rule: ReadRule[T]) -> T | None:
+        """Return a result, or None when time is up; what arrived together with the timer still counts."""
+        loop = asyncio.get_running_loop()
+        while True:
+            timed_out = self._timed_out
+            if not timed_out:
+                self._reader = loop.create_future()
+                try:
+                    await self._reader
+                finally:
+                    self._reader = None
+            data = self.attempt(rule)
+            if data is not None or timed_out:
+                return data
+
+    async def _look_once(self, rule: ReadRule[T]) -> T | None:
+        """Let the loop look at the socket once: what the kernel holds is here, too."""
+        data = None
+        for _ in range(TURNS_TO_LOOK):
+            await asyncio.sleep(0)
+            data = self.attempt(rule)
+            if data is not None:
+                break
+        return data
+
+    def _read_timed_out(self) -> None:
+        self._timed_out = True
+        self._wake_reader()
+
+    def _wake_reader(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _want(self, demand: int) -> None:
+        self._demand = demand
+        if not self._receiving:
+            self._resume_if_below(max(self.limits.read_buffer, demand))
+
+    def _pause(self) -> None:
+        if self.transport is not None and not self.ended and not self.transport.is_closing():
+            self._receiving = False
+            self.transport.pause_reading()
+
+    def _resume_if_below(self, size: int) -> None:
+        if len(self.buffer) >= size:
+            return
+        transport = self.transport
+        if transport is not None and not self.ended and not transport.is_closing():
+            self._receiving = True
+            transport.resume_reading()
+
+    def _end_of_reading(self, rule: ReadRule[object]) -> Exception:
+        partial = self.buffer.peek(rule.demand)
+        if self.eof:
+            return EndOfStream(
+                f"the peer ended its stream before what was asked for; {len(partial)} bytes are left",
+                partial=partial,
+            )
+        return self.loss(partial)
+
+    def lost_by(self, error: OSError) -> None:
+        """Note what a call of the transport raised, unless the reason is known already."""
+        self._cause = self._cause or error
+
+    def loss(self, partial: bytes = b"") -> ConnectionLost:
+        """Return why the connection is lost, each time a new error, with the first cause behind it."""
+        cause = self._cause
+        reason = str(cause) if cause is not None and str(cause) else "the connection is gone"
+        error = ConnectionLost(f"connection lost: {reason}", partial=partial)
+        error.__cause__ = cause
+        return error
+
+    # -- TLS
+
+    async def start_tls(
+        self, tls: TlsConfig | ssl.SSLContext, *, server_side: bool, server_name: str | None
+    ) -> None:
+        """Put TLS between the transport and this; nobody reads or sends meanwhile. A failure closes the connection."""
+        self.check_reader()
+        self.sender.check()
+        if self.info("ssl_object") is not None:
+            raise UsageError("TLS is on already")
+        if self.sender.busy:
+            raise BusyError("what was sent before must have left before TLS starts")
+        if self.eof:
+            raise EndOfStream("the peer ended its stream; there is nobody to speak TLS with")
+        received = self.buffer.take(len(self.buffer))
+        self.reading = self.sender.busy = True
+        try:
+            self.transport = await start_tls(
+                self.wire,
+                self,
+                tls,
+                server_side=server_side,
+                server_name=server_name,
+                timeout=self.limits.handshake_timeout,
+                received=received,
+            )
+            self._receiving = True
+            self.transport.set_write_buffer_limits(high=self.limits.max_send_buffer)
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self.reading = False
+            self.sender.end_turn()
+
+    # -- ending
+
+    @property
+    def state(self) -> str:
+        if self.closed:
+            return "CLOSED"
+        if self.lost and not self.eof:
+            return "LOST"
+        if self.eof:
+            return "ENDED" if self.sender.eof_sent or self.lost else "PEER ENDED"
+        return "HALF-CLOSED" if self.sender.eof_sent else "OPEN"
+
+    def info(self, name: str) -> object:
+        """Return what the transport knows under that name, or None."""
+        return None if self.transport is None else self.transport.get_extra_info(name)
+
+    @property
+    def wire(self) -> asyncio.Transport:
+        """The transport, which is there from `connection_made` on."""
+        assert self.transport is not None
+        return self.transport
+
+    def abort(self) -> None:
+        """Drop the connection and all that is buffered, at once."""
+        self._close_here()
+        if self.transport is not None and not self.lost:
+            self._cut(self.transport)
+
+    async def close(self) -> None:
+        """Send what is buffered, end the connection, and wait for that; after `close_timeout` seconds cut it."""
+        self._close_here()
+        transport = self.transport
+        if transport is None or self._gone is None or self._gone.done():
+            return
+        if self.sender.broken is not None:
+            self._cut(transport)  # an orderly end would make half a message look whole
+        else:
+            transport.close()
+            try:
+                await asyncio.wait((self._gone,), timeout=self.limits.close_timeout)
+            finally:
+                if not self._gone.done():
+                    self._cut(transport)
+        # After an abort this takes one turn of the loop.
+        await asyncio.wait((self._gone,), timeout=self.limits.close_timeout)
+
+    @staticmethod
+    def _cut(transport: asyncio.Transport) -> None:
+        """Abort, so that the peer can tell: a TCP connection that is just closed would end in order (RFC 9293, 3.5)."""
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            # The kernel has dropped it already, or (uvloop: ValueError) the descriptor is closed.
+            with suppress(OSError, ValueError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+
+    def _close_here(self) -> None:
+        self.closed = True
+        self._wake_reader()
+        self.sender.wake()

@@ -1,0 +1,148 @@
+"""Peers for the TCP tests: plain asyncio streams, and the `openssl` command line."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from wirelane import tcp
+from wirelane.core.limits import Limits
+
+OPENSSL = shutil.which("openssl")
+
+Streams = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Peer:
+    """The other end of a connection, held by the test."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def say(self, *pieces: bytes) -> None:
+        """Send the pieces, each in a write of its own and, as far as this end can tell, a segment of its own."""
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+            await turns(3)
+
+    def reset(self) -> None:
+        """Send RST instead of FIN."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    def cut(self) -> None:
+        """End the TCP stream without a word of TLS."""
+        self.writer.transport.abort()
+
+
+async def turns(count: int) -> None:
+    """Let the loop turn."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Turn the loop until something holds; the test's timeout ends it otherwise."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def streams_server(
+    handle: Streams, tls: ssl.SSLContext | None = None, **options: Any
+) -> AsyncIterator[str]:
+    """Run a plain asyncio server; gives its address."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def own(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await handle(reader, writer)
+        except (ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            tasks.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(own, "127.0.0.1", 0, ssl=tls, **options)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def pair(
+    *, server_tls: ssl.SSLContext | None = None, limits: Limits | None = None, **options: Any
+) -> AsyncIterator[tuple[tcp.Connection, Peer]]:
+    """Connect to a plain asyncio server; gives our end and the other."""
+    arrived: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
+    done = asyncio.Event()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.set_result(Peer(reader, writer))
+        await done.wait()
+
+    async with streams_server(hold, server_tls) as address:
+        try:
+            async with tcp.connect(address, limits=limits, **options) as connection:
+                yield connection, await arrived
+        finally:
+            done.set()
+
+
+@asynccontextmanager
+async def served(handler: tcp.Handler, **options: Any) -> AsyncIterator[tuple[tcp.Listening, str]]:
+    """Run a `tcp.Server`; gives what listens, and its address."""
+    listen_at = options.pop("listen_at", "127.0.0.1:0")
+    async with tcp.Server(handler, **options).listen(listen_at) as listening:
+        yield listening, str(listening.address)
+
+
+@asynccontextmanager
+async def openssl(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run an openssl command; it is killed at the end."""
+    assert OPENSSL is not None
+    process = await asyncio.create_subprocess_exec(
+        OPENSSL,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.communicate()
+
+
+async def s_server_address(process: asyncio.subprocess.Process) -> str:
+    """Return where `openssl s_server -accept 127.0.0.1:0` listens."""
+    assert process.stdout is not None
+    while line := await process.stdout.readline():
+        found = re.search(rb"ACCEPT \S*?:(\d+)", line)
+        if found is not None:
+            return f"127.0.0.1:{int(found[1])}"
+    raise AssertionError("openssl s_server did not start")
