@@ -1,0 +1,434 @@
+"""The HTTP/2 engine: bytes in, calls of stream hooks; method calls in, bytes out (RFC 9113). Sans-I/O.
+
+Contract with the owner (the asyncio binding):
+
+- `receive` is given what arrived, in any cut; it never raises. Rule breaks of the peer become RST_STREAM or GOAWAY
+  and are told to the streams through their hooks, and to the owner through `engine_ended`.
+- What is to be sent gathers in a list; the first piece calls `owner.output_ready`, and the owner calls `take` and
+  writes it, once per turn of its loop. `writable = False` holds DATA back while the owner's buffer is full.
+- Hooks run inside `receive`; they may send and reset, and must not raise.
+
+The loop in `receive` is long on purpose: frames are read in place by index, with no object made per frame.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from hpack import HPACKError
+
+from wirelane.http2.control import read_control, start_drain
+from wirelane.http2.frames import (
+    CONTINUATION,
+    DATA,
+    DEFAULT_WINDOW,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_HEAD,
+    HEADERS,
+    MAX_STREAM_ID,
+    PADDED,
+    PREFACE,
+    PRIORITY_FLAG,
+    SETTINGS,
+    ErrorCode,
+    ProtocolViolation,
+    Setting,
+    goaway,
+    rst_stream,
+    settings,
+    window_update,
+)
+from wirelane.http2.headers import (
+    BlockKind,
+    HeaderBlock,
+    HeaderDecoder,
+    HeaderList,
+    OversizedBlock,
+)
+from wirelane.http2.output import Output, Owner, Stable
+
+if TYPE_CHECKING:
+    from wirelane.core.limits import Limits
+    from wirelane.http2.stream import Stream
+
+__all__ = ["Connection", "Owner"]
+
+# Streams we reset whose late frames are still let pass (section 5.1, "closed"); older ones count as closed.
+_RESETS_REMEMBERED = 1024
+# CONTINUATION frames in one block. nghttp2 allows 8; ours of 16 KiB never need more than that for a legal list.
+_MAX_CONTINUATIONS = 8
+
+
+class Connection(Output):
+    """One end of one connection.
+
+    Attributes:
+        streams: Streams that are not closed, by identifier.
+        peer_max_streams: What the peer lets us open at once; None before its SETTINGS or without a limit.
+        peer_max_header_list: The header list size that the peer accepts (advisory), or None.
+        ended: No more input is read and no more frames are made.
+        goaway: A GOAWAY was received or sent: no stream may be opened.
+    """
+
+    def __init__(self, *, client: bool, owner: Owner, limits: Limits) -> None:
+        super().__init__(owner, limits)
+        self.client = client
+        self.streams: dict[int, Stream] = {}
+        self.goaway = False
+        self.settings_received = False
+        self.peer_max_streams: int | None = None
+        self.peer_max_header_list: int | None = None
+        self.peer_initial_window = DEFAULT_WINDOW
+        self.initial_window = limits.initial_window
+        # A peer that has not read our SETTINGS yet may send as much as the default allows (section 6.9.3).
+        self.window_slack = max(0, DEFAULT_WINDOW - limits.initial_window)
+        self.recv_window = limits.connection_window
+        self.next_stream_id = 1 if client else 2
+        self.last_peer_stream = 0
+        self.accepted_up_to = MAX_STREAM_ID
+        self._unreturned = 0
+        self._decoder = HeaderDecoder(max(4 * limits.max_header_list, 65_536))
+        self._reset_ids: OrderedDict[int, None] = OrderedDict()
+        # An incomplete frame: its pieces, their size, and the size from which parsing goes on.
+        self._kept: list[bytes] = []
+        self._kept_size = 0
+        self._needed = 0 if client else len(PREFACE)
+        self._preface = client
+        # A header block that CONTINUATION must complete: (stream, END_STREAM, pieces, their size).
+        self._open_block: tuple[int, bool, list[bytes], int] | None = None
+
+    def start(self) -> None:
+        """Send the preface (section 3.4): our SETTINGS, and the connection's window."""
+        limits = self.limits
+        values: dict[int, int] = {
+            Setting.INITIAL_WINDOW_SIZE: limits.initial_window,
+            Setting.MAX_FRAME_SIZE: limits.max_frame_size,
+            Setting.MAX_HEADER_LIST_SIZE: limits.max_header_list,
+        }
+        if self.client:
+            values[Setting.ENABLE_PUSH] = 0
+            self.write(PREFACE)
+        else:
+            values[Setting.MAX_CONCURRENT_STREAMS] = limits.max_concurrent_streams
+        self.write(settings(values))
+        if limits.connection_window > DEFAULT_WINDOW:
+            self.write(window_update(0, limits.connection_window - DEFAULT_WINDOW))
+
+    @property
+    def goaway_final(self) -> bool:
+        """Whether our GOAWAY has named the last stream that was taken."""
+        return self.accepted_up_to != MAX_STREAM_ID
+
+    # Input
+
+    def receive(self, data: bytes) -> None:
+        """Read what arrived. Never raises; after the end it does nothing."""
+        try:
+            self._read(data)
+        except ProtocolViolation as violation:
+            self.fail(violation.code, violation.reason)
+        except OversizedBlock:
+            self.fail(ErrorCode.ENHANCE_YOUR_CALM, "a header list far above the limit")
+        except HPACKError as error:
+            self.fail(ErrorCode.COMPRESSION_ERROR, f"a header block that is not HPACK: {error}")
+
+    def _read(self, data: bytes) -> None:  # noqa: C901 - the frame loop, one place on purpose
+        if self._needed:
+            self._kept.append(data)
+            self._kept_size += len(data)
+            if self._kept_size < self._needed and self._preface:
+                return
+            data = b"".join(self._kept)
+            self._kept.clear()
+            self._needed = 0
+        position, size = 0, len(data)
+        if not self._preface:
+            if data[: len(PREFACE)] != PREFACE[:size]:
+                raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 connection preface")
+            if size < len(PREFACE):
+                self._keep(data, len(PREFACE))
+                return
+            self._preface = True
+            position = len(PREFACE)
+        unpack = FRAME_HEAD.unpack_from
+        max_frame_size = self.limits.max_frame_size
+        while not self.ended:
+            start = position + 9
+            if start > size:
+                if position < size:
+                    self._keep(data[position:], 9)
+                return
+            length, flags, stream_id = unpack(data, position)
+            kind = length & 0xFF
+            length >>= 8
+            if length > max_frame_size:
+                raise ProtocolViolation(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} octets")
+            end = start + length
+            if end > size:
+                self._keep(data[position:], 9 + length)
+                return
+            stream_id &= MAX_STREAM_ID
+            if self._open_block is not None and kind != CONTINUATION:
+                raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "a header block was not continued")
+            if not self.settings_received and kind != SETTINGS:
+                raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "the first frame was not SETTINGS")
+            if kind == DATA:
+                self._data(data, start, end, flags, stream_id)
+            elif kind == HEADERS:
+                self._headers(data[start:end], flags, stream_id)
+            elif kind == CONTINUATION:
+                self._continuation(data[start:end], flags, stream_id)
+            else:
+                read_control(self, kind, flags, stream_id, data[start:end])
+            position = end
+
+    def _keep(self, data: bytes, needed: int) -> None:
+        """Keep an incomplete frame, at most one frame long, until `needed` octets are there."""
+        self._kept.append(data)
+        self._kept_size = len(data)
+        self._needed = needed
+
+    def _data(self, data: bytes, start: int, end: int, flags: int, stream_id: int) -> None:
+        """Section 6.1. The whole frame counts against both windows, padding included."""
+        size = end - start
+        if stream_id == 0:
+            raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0")
+        self.recv_window -= size
+        if self.recv_window < 0:
+            raise ProtocolViolation(
+                ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window allows"
+            )
+        # The connection's window is given back at once and each stream's when its messages are taken: a slow reader
+        # stops its own stream only, and holds at most one stream window.
+        self._unreturned += size
+        if self._unreturned * 2 >= self.limits.connection_window:
+            self.recv_window += self._unreturned
+            self.write(window_update(0, self._unreturned))
+            self._unreturned = 0
+        padding = 0
+        if flags & PADDED:
+            if not size or data[start] >= size:
+                raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "padding as long as its frame")
+            padding = data[start] + 1
+            end -= padding - 1
+            start += 1
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.remote_closed:
+            self._late_frame(stream, stream_id, "DATA")
+            return
+        if not stream._head_seen:
+            self.reset(stream, ErrorCode.PROTOCOL_ERROR, "DATA before HEADERS")
+            return
+        stream.recv_window -= size
+        if stream.recv_window < -self.window_slack:
+            self.reset(stream, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window allows")
+            return
+        if padding:
+            stream.return_window(padding)
+        end_stream = bool(flags & END_STREAM)
+        if stream._expected is not None:
+            stream._expected -= end - start
+            if stream._expected < 0 or (end_stream and stream._expected):
+                self.reset(stream, ErrorCode.PROTOCOL_ERROR, "DATA that does not match content-length")
+                return
+        if end_stream:
+            stream.remote_closed = True
+        stream.on_data(data[start:end], end_stream)
+        if end_stream and stream.local_closed:
+            self._forget(stream)
+
+    def _headers(self, payload: bytes, flags: int, stream_id: int) -> None:
+        """Section 6.2. Priority is read over (section 5.3.2), except that a stream may not depend on itself."""
+        if stream_id == 0:
+            raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0")
+        start, end = 0, len(payload)
+        if flags & PADDED:
+            if not payload or payload[0] >= end:
+                raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "padding as long as its frame")
+            start, end = 1, end - payload[0]
+        if flags & PRIORITY_FLAG:
+            if end - start < 5:
+                raise ProtocolViolation(
+                    ErrorCode.FRAME_SIZE_ERROR, "HEADERS too short for its priority fields"
+                )
+            if int.from_bytes(payload[start : start + 4], "big") & MAX_STREAM_ID == stream_id:
+                raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
+            start += 5
+        block = payload[start:end] if start or end != len(payload) else payload
+        if flags & END_HEADERS:
+            self._header_block(block, stream_id, bool(flags & END_STREAM))
+        else:
+            self._open_block = (stream_id, bool(flags & END_STREAM), [block], len(block))
+
+    def _continuation(self, payload: bytes, flags: int, stream_id: int) -> None:
+        """Section 6.10."""
+        if self._open_block is None or self._open_block[0] != stream_id:
+            raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without a header block")
+        _, end_stream, pieces, size = self._open_block
+        size += len(payload)
+        if len(pieces) > _MAX_CONTINUATIONS or size > max(4 * self.limits.max_header_list, 65_536):
+            raise ProtocolViolation(ErrorCode.ENHANCE_YOUR_CALM, "a header block far above the limit")
+        pieces.append(payload)
+        if flags & END_HEADERS:
+            self._open_block = None
+            self._header_block(b"".join(pieces), stream_id, end_stream)
+        else:
+            self._open_block = (stream_id, end_stream, pieces, size)
+
+    def _header_block(self, data: bytes, stream_id: int, end_stream: bool) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is not None and stream._head_seen:
+            kind = BlockKind.TRAILERS
+        else:
+            kind = BlockKind.RESPONSE if self.client else BlockKind.REQUEST
+        # Decoded even if the stream is gone: the compression state is the connection's (section 4.3).
+        block = self._decoder.decode(data, kind)
+        if stream is None:
+            if self.client or stream_id <= self.last_peer_stream or not stream_id & 1:
+                self._late_frame(None, stream_id, "HEADERS")
+            else:
+                self._request(block, stream_id, end_stream)
+            return
+        if stream.remote_closed:
+            self._late_frame(stream, stream_id, "HEADERS")
+        elif block.error:
+            self.reset(stream, ErrorCode.PROTOCOL_ERROR, block.error)
+        elif kind is BlockKind.TRAILERS and not end_stream:
+            self.reset(stream, ErrorCode.PROTOCOL_ERROR, "trailers that do not end the stream")
+        elif 100 <= block.status < 200:
+            # Interim responses are skipped (section 8.1); none may end the stream.
+            if end_stream:
+                self.reset(stream, ErrorCode.PROTOCOL_ERROR, "an interim response that ends the stream")
+        else:
+            self._deliver_headers(stream, block, end_stream)
+
+    def _deliver_headers(self, stream: Stream, block: HeaderBlock, end_stream: bool) -> None:
+        if not stream._head_seen:
+            stream._head_seen = True
+            stream._expected = block.content_length
+        if end_stream:
+            if stream._expected:
+                self.reset(stream, ErrorCode.PROTOCOL_ERROR, "less DATA than content-length")
+                return
+            stream.remote_closed = True
+        stream.on_headers(block, end_stream)
+        if end_stream and stream.local_closed:
+            self._forget(stream)
+
+    def _request(self, block: HeaderBlock, stream_id: int, end_stream: bool) -> None:
+        """A client opens a stream (section 5.1.1)."""
+        self.last_peer_stream = stream_id
+        if stream_id > self.accepted_up_to:
+            # Above the last stream of our GOAWAY: the client knows that it was not processed (section 6.8).
+            self._remember_reset(stream_id)
+            return
+        if block.error:
+            self._refuse(stream_id, ErrorCode.PROTOCOL_ERROR)
+            return
+        stream = None
+        if len(self.streams) < self.limits.max_concurrent_streams:
+            stream = self.owner.stream_requested(block)
+        if stream is None:
+            self._refuse(stream_id, ErrorCode.REFUSED_STREAM)
+            return
+        stream.id = stream_id
+        self.streams[stream_id] = stream
+        self._deliver_headers(stream, block, end_stream)
+
+    def _refuse(self, stream_id: int, code: ErrorCode) -> None:
+        self.write(rst_stream(stream_id, code))
+        self._remember_reset(stream_id)
+
+    def _late_frame(self, stream: Stream | None, stream_id: int, what: str) -> None:
+        """A frame on a stream that the peer has closed, or that never was (section 5.1)."""
+        if stream is not None:
+            self.reset(stream, ErrorCode.STREAM_CLOSED, f"{what} after the end of the stream")
+        elif stream_id in self._reset_ids:
+            return
+        elif self.is_idle(stream_id):
+            raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, f"{what} on an idle stream")
+        else:
+            raise ProtocolViolation(ErrorCode.STREAM_CLOSED, f"{what} on a closed stream")
+
+    def is_idle(self, stream_id: int) -> bool:
+        """Whether the stream was never opened by the side that may open it."""
+        if bool(stream_id & 1) == self.client:
+            return stream_id >= self.next_stream_id
+        return stream_id > self.last_peer_stream
+
+    # Opening and closing streams
+
+    def open(
+        self, stream: Stream, stable: Stable, variable: HeaderList | None, *, end_stream: bool = False
+    ) -> None:
+        """Open a stream with its request head. The caller keeps to `peer_max_streams`."""
+        stream.id = self.next_stream_id
+        self.next_stream_id += 2
+        self.streams[stream.id] = stream
+        self.send_headers(stream, stable, variable, end_stream=end_stream)
+
+    def reset(self, stream: Stream, code: ErrorCode, reason: str = "", *, tell: bool = True) -> None:
+        """Reset a stream (section 6.4); `tell` calls its `on_reset`. Nothing happens if it is closed."""
+        if stream.local_closed and stream.remote_closed:
+            return
+        if stream.id and not self.ended:
+            self.write(rst_stream(stream.id, code))
+            self._remember_reset(stream.id)
+        self.close_stream(stream)
+        if tell:
+            stream.on_reset(code, by_peer=False, reason=reason)
+
+    def close_stream(self, stream: Stream) -> None:
+        """Close both halves and drop what waits."""
+        stream.local_closed = stream.remote_closed = True
+        stream._pending = None
+        stream._pending_trailers = None
+        self._blocked.pop(stream.id, None)
+        self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
+        if self.streams.pop(stream.id, None) is not None:
+            self.owner.stream_closed(stream)
+
+    def _remember_reset(self, stream_id: int) -> None:
+        self._reset_ids[stream_id] = None
+        if len(self._reset_ids) > _RESETS_REMEMBERED:
+            self._reset_ids.popitem(last=False)
+
+    # The end
+
+    def drain(self) -> None:
+        """Begin a graceful shutdown: open streams go on, no new one is taken (section 6.8)."""
+        start_drain(self)
+
+    def say_goaway(self, code: ErrorCode) -> None:
+        """Tell the peer that the connection is about to be closed."""
+        self.goaway = True
+        self.write(goaway(self.last_peer_stream, code))
+
+    def fail(self, code: ErrorCode, reason: str) -> None:
+        """End the connection because the peer broke a rule: GOAWAY, then `engine_ended` (section 5.4.1)."""
+        if self.ended:
+            return
+        self.write(goaway(self.last_peer_stream, code, reason.encode()[:256]))
+        self.end(code, f"the peer broke HTTP/2: {reason}")
+
+    def end(self, code: int, reason: str) -> None:
+        """End everything without a word to the peer; for a lost connection too."""
+        if self.ended:
+            return
+        self.ended = True
+        self.goaway = True
+        streams = list(self.streams.values())
+        self.streams.clear()
+        self._blocked.clear()
+        self._kept.clear()
+        for stream in streams:
+            stream.local_closed = stream.remote_closed = True
+            stream._pending = None
+            stream._pending_trailers = None
+            stream.on_connection_ended(code, reason, unprocessed=False)
+            self.owner.stream_closed(stream)
+        self.owner.engine_ended(code, reason)

@@ -1,0 +1,212 @@
+"""What an engine sends: the gathered output, header blocks, DATA under flow control (RFC 9113 sections 4.3, 5.2, 6.9).
+
+The base of `connection.Connection`, which adds what is received. Data that the windows or the owner's buffer do not
+take waits with its stream, and goes out in turn, one frame from each stream at a time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Protocol
+
+from wirelane.http2.frames import (
+    DEFAULT_MAX_FRAME_SIZE,
+    DEFAULT_WINDOW,
+    END_STREAM,
+    FRAME_HEAD,
+    MAX_WINDOW,
+    ErrorCode,
+    ProtocolViolation,
+    header_frames,
+)
+from wirelane.http2.headers import HeaderBlock, HeaderEncoder, HeaderList
+
+if TYPE_CHECKING:
+    from wirelane.core.limits import Limits
+    from wirelane.http2.stream import Stream
+
+__all__ = ["Output", "Owner", "Stable"]
+
+Stable = tuple[tuple[bytes, bytes], ...]
+
+
+class Owner(Protocol):
+    """What the engine calls back."""
+
+    def output_ready(self) -> None:
+        """There is something to `take`, for the first time since the last `take`."""
+
+    def stream_requested(self, block: HeaderBlock) -> Stream | None:
+        """A client opens a stream; return the object for it, or None to refuse it (REFUSED_STREAM)."""
+
+    def stream_closed(self, stream: Stream) -> None:
+        """Both halves of a stream are closed; it no longer counts."""
+
+    def settings_changed(self) -> None:
+        """The peer's SETTINGS arrived and apply."""
+
+    def goaway_received(self, code: int, reason: str) -> None:
+        """The peer takes no more streams."""
+
+    def engine_ended(self, code: int, reason: str) -> None:
+        """The engine has ended the connection; what is in the output is to be written, then closed."""
+
+
+class Output:
+    """The sending half of a connection.
+
+    Attributes:
+        writable: The owner's buffer has room; while it has not, only frames that are not DATA are made.
+        ended: No more frames are made.
+        send_window: Octets of DATA that the peer takes on the whole connection.
+        peer_max_frame_size: The longest frame that the peer takes.
+        unsent_replies: Acknowledgements made since the owner could last write.
+    """
+
+    def __init__(self, owner: Owner, limits: Limits) -> None:
+        self.owner = owner
+        self.limits = limits
+        self.ended = False
+        self.writable = True
+        self.send_window = DEFAULT_WINDOW
+        self.peer_max_frame_size = DEFAULT_MAX_FRAME_SIZE
+        self.encoder = HeaderEncoder()
+        self.unsent_replies = 0
+        self._output: list[bytes | memoryview] = []
+        self._output_size = 0
+        # Streams with octets that wait for a window, in turn.
+        self._blocked: OrderedDict[int, Stream] = OrderedDict()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether data waits for a window or for the owner's buffer."""
+        return bool(self._blocked)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append to the output."""
+        if not self._output:
+            self._output.append(data)
+            self.owner.output_ready()
+        else:
+            self._output.append(data)
+
+    def take(self) -> list[bytes | memoryview]:
+        """Return and forget the output."""
+        output = self._output
+        self._output = []
+        self._output_size = 0
+        if self.writable:
+            self.unsent_replies = 0
+        return output
+
+    def send_headers(
+        self, stream: Stream, stable: Stable, variable: HeaderList | None = None, *, end_stream: bool = False
+    ) -> None:
+        """Send a head or trailers; trailers wait for the data before them."""
+        if stream.local_closed or self.ended:
+            return
+        if stream._pending:
+            stream._pending_trailers = (stable, variable)
+            return
+        block = self.encoder.encode(stable, variable)
+        self.write(
+            header_frames(stream.id, block, end_stream=end_stream, max_frame_size=self.peer_max_frame_size)
+        )
+        if end_stream:
+            self._close_local(stream)
+
+    def send(self, stream: Stream, data: bytes, *, end_stream: bool = False) -> bool:
+        """Send data, or queue what the windows do not take; `on_drained` tells when it all went. True if at once."""
+        if stream.local_closed or self.ended:
+            return True
+        size = len(data)
+        if (
+            size <= stream.send_window
+            and size <= self.send_window
+            and size <= self.peer_max_frame_size
+            and self.writable
+            and not stream._pending
+            and self._output_size < self.limits.max_send_buffer
+        ):
+            stream.send_window -= size
+            self.send_window -= size
+            self._output_size += size
+            self.write(FRAME_HEAD.pack(size << 8, END_STREAM if end_stream else 0, stream.id))
+            if size:
+                self._output.append(data)
+            if end_stream:
+                self._close_local(stream)
+            return True
+        stream.queue(data, end_stream)
+        self._blocked[stream.id] = stream
+        self.pump_stream(stream)
+        return not stream._pending
+
+    def pump(self) -> None:
+        """Send what the windows take now, one frame from each blocked stream in turn."""
+        progress = True
+        while progress and self._blocked:
+            progress = False
+            for stream in list(self._blocked.values()):
+                if self.send_window <= 0 or not self._may_write():
+                    return
+                progress |= self._send_frame(stream)
+
+    def pump_stream(self, stream: Stream) -> None:
+        """Send what the windows take of one stream."""
+        while stream.id in self._blocked and self._may_write() and self._send_frame(stream):
+            pass
+
+    def _may_write(self) -> bool:
+        return self.writable and self._output_size < self.limits.max_send_buffer
+
+    def _send_frame(self, stream: Stream) -> bool:
+        """Send one DATA frame of what waits; False if the windows are closed."""
+        pending = stream._pending
+        if not pending:
+            self._blocked.pop(stream.id, None)
+            return False
+        data, end_stream = pending[0]
+        size = min(len(data), self.peer_max_frame_size, stream.send_window, self.send_window)
+        if size <= 0 < len(data):
+            return False
+        last = size == len(data)
+        stream.send_window -= size
+        self.send_window -= size
+        self._output_size += size
+        self.write(FRAME_HEAD.pack(size << 8, END_STREAM if last and end_stream else 0, stream.id))
+        if size:
+            self._output.append(data if last else data[:size])
+        if not last:
+            pending[0] = (data[size:], end_stream)
+            return True
+        pending.popleft()
+        if not pending:
+            self._drained(stream, end_stream)
+        return True
+
+    def _drained(self, stream: Stream, end_stream: bool) -> None:
+        self._blocked.pop(stream.id, None)
+        trailers = stream._pending_trailers
+        if trailers is not None:
+            stream._pending_trailers = None
+            self.send_headers(stream, *trailers, end_stream=True)
+        elif end_stream:
+            self._close_local(stream)
+        stream.on_drained()
+
+    def widen_send_window(self, increment: int) -> None:
+        """The peer opened the connection's window (section 6.9)."""
+        self.send_window += increment
+        if self.send_window > MAX_WINDOW:
+            raise ProtocolViolation(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window overflowed")
+        self.pump()
+
+    def _close_local(self, stream: Stream) -> None:
+        stream.local_closed = True
+        if stream.remote_closed:
+            self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
+        """Both halves are closed. The receiving half knows what to do."""
+        raise NotImplementedError

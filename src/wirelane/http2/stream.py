@@ -1,0 +1,105 @@
+"""One HTTP/2 stream: its two halves, its windows, what waits to be sent (RFC 9113 section 5).
+
+The layer above makes a subclass and overrides the `on_` hooks; the engine calls them synchronously while it reads.
+A hook may send, reset or end its own stream, and must not raise.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from wirelane.http2.frames import window_update
+
+if TYPE_CHECKING:
+    from wirelane.http2.connection import Connection
+    from wirelane.http2.headers import HeaderBlock, HeaderList
+
+__all__ = ["Stream"]
+
+Trailers = tuple[tuple[tuple[bytes, bytes], ...], "HeaderList | None"]
+
+
+class Stream:
+    """State of one stream.
+
+    Attributes:
+        id: Stream identifier; 0 until it is opened.
+        local_closed: We sent END_STREAM or the stream was reset: nothing more may be sent.
+        remote_closed: The peer sent END_STREAM or the stream was reset.
+        send_window: Octets the peer lets us send on this stream; may be negative (section 6.9.2).
+        recv_window: Octets we still let the peer send.
+    """
+
+    __slots__ = (
+        "_expected",
+        "_head_seen",
+        "_pending",
+        "_pending_trailers",
+        "_unreturned",
+        "connection",
+        "id",
+        "local_closed",
+        "recv_window",
+        "remote_closed",
+        "send_window",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.id = 0
+        self.local_closed = False
+        self.remote_closed = False
+        self.send_window = connection.peer_initial_window
+        self.recv_window = connection.initial_window
+        self._unreturned = 0
+        # Data that flow control did not take yet, (octets, END_STREAM) in order; made on first use.
+        self._pending: deque[tuple[memoryview, bool]] | None = None
+        self._pending_trailers: Trailers | None = None
+        self._head_seen = False
+        # Octets that content-length still promises (section 8.1.1); None without that header.
+        self._expected: int | None = None
+
+    # Hooks, called by the engine.
+
+    def on_headers(self, block: HeaderBlock, end_stream: bool) -> None:
+        """A response head, or trailers. Interim responses were skipped."""
+
+    def on_data(self, data: bytes, end_stream: bool) -> None:
+        """Octets of the body, padding removed. They must be given back by `return_window` in the end."""
+
+    def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:
+        """The stream was reset, by the peer or by the engine because the peer broke a rule."""
+
+    def on_drained(self) -> None:
+        """Everything that was given to `send` has been taken by flow control."""
+
+    def on_connection_ended(self, code: int, reason: str, *, unprocessed: bool) -> None:
+        """The connection ended, or a GOAWAY says that the peer will not act on this stream."""
+
+    # For the layer above.
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether octets wait for flow control."""
+        return bool(self._pending) or self._pending_trailers is not None
+
+    def return_window(self, octets: int) -> None:
+        """Let the peer send `octets` more. They are announced in batches of half a window (section 6.9)."""
+        if self.remote_closed:
+            return
+        self._unreturned += octets
+        if self._unreturned * 2 >= self.connection.initial_window:
+            self.recv_window += self._unreturned
+            self.connection.write(window_update(self.id, self._unreturned))
+            self._unreturned = 0
+
+    def queue(self, data: bytes | memoryview, end_stream: bool) -> None:
+        """Keep what flow control does not take now; the engine sends it when a window opens."""
+        if self._pending is None:
+            self._pending = deque()
+        self._pending.append((memoryview(data), end_stream))
+
+    def __repr__(self) -> str:
+        halves = f"{'closed' if self.local_closed else 'open'}/{'closed' if self.remote_closed else 'open'}"
+        return f"<{type(self).__name__} {self.id} {halves} window {self.send_window}>"

@@ -1,0 +1,457 @@
+"""The client's end of gRPC over HTTP/2: connections and their calls. Implements the seam of `base`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from wirelane.core.framing import frame_message
+from wirelane.core.http_status import status_from_reset
+from wirelane.core.limits import Limits
+from wirelane.errors import BusyError, ConnectError, LimitExceeded, PeerError, UsageError
+from wirelane.http2 import ErrorCode, HeaderBlock, Stream
+from wirelane.net.dial import dial
+from wirelane.status import StatusCode
+from wirelane.transport.base import (
+    CallEnded,
+    ClientConnection,
+    Ending,
+    RequestHead,
+    ResponseHead,
+    Unavailable,
+)
+from wirelane.transport.greeting import recognise
+from wirelane.transport.heads import Stable, parse_ending, parse_response, request_stable, request_variable
+from wirelane.transport.inbox import Inbox
+from wirelane.transport.protocol import H2Protocol, wait_for
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from wirelane.core.target import Address
+    from wirelane.net.tls import TlsConfig
+    from wirelane.transport.base import Part, Peer
+
+__all__ = ["H2ClientConnection", "H2ClientStream", "connect"]
+
+# A client opens no stream above this: the identifiers are used up (RFC 9113 section 5.1.1).
+_LAST_USABLE_STREAM = 2**31 - 3
+
+
+async def connect(
+    address: Address,
+    *,
+    tls: TlsConfig | ssl.SSLContext | None = None,
+    server_name: str | None = None,
+    limits: Limits | None = None,
+    connect_timeout: float | None = 10.0,
+) -> H2ClientConnection:
+    """Open a connection and wait for the server's SETTINGS, so that a peer that is no HTTP/2 server is known now.
+
+    Cancel-safe: a cancelled call leaves no socket.
+
+    Raises:
+        ConnectError, ResolveError, TlsError: As `net.dial.dial`; TlsError too if the server turns out to expect TLS.
+        PeerError: The server speaks something else than HTTP/2.
+    """
+    limits = limits or Limits()
+    scheme = b"https" if tls is not None else b"http"
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    _, connection = await dial(
+        lambda: H2ClientConnection(limits, scheme=scheme, target=str(address)),
+        address,
+        tls=tls,
+        server_name=server_name,
+        alpn=("h2",),
+        connect_timeout=connect_timeout,
+    )
+    left = None if connect_timeout is None else max(0.0, connect_timeout - (loop.time() - start))
+    try:
+        async with asyncio.timeout(left):
+            await connection.wait_ready()
+    except TimeoutError:
+        connection.abort()
+        raise ConnectError(
+            f"{address} accepted the connection but sent no HTTP/2 SETTINGS in {connect_timeout} s; "
+            "is it a gRPC server, and does it expect TLS?",
+            address=str(address),
+        ) from None
+    except BaseException:
+        connection.abort()
+        raise
+    return connection
+
+
+class H2ClientStream(Stream):
+    """One call of a client. See `base.ClientStream` for what its methods promise."""
+
+    __slots__ = (
+        "_callbacks",
+        "_ending",
+        "_head",
+        "_head_waiter",
+        "_inbox",
+        "_owner",
+        "_send_closed",
+        "_send_waiter",
+    )
+
+    def __init__(self, owner: H2ClientConnection) -> None:
+        super().__init__(owner.engine)
+        self._owner = owner
+        self._head: ResponseHead | None = None
+        self._ending: Ending | None = None
+        self._inbox = Inbox(self, owner.limits.max_receive_message)
+        self._head_waiter: asyncio.Future[None] | None = None
+        self._send_waiter: asyncio.Future[None] | None = None
+        self._send_closed = False
+        self._callbacks: list[Callable[[H2ClientStream], None]] | None = None
+
+    @property
+    def head(self) -> ResponseHead | None:
+        return self._head
+
+    @property
+    def ending(self) -> Ending | None:
+        return self._ending
+
+    @property
+    def peer(self) -> Peer:
+        return self._owner.peer
+
+    async def receive_head(self) -> ResponseHead | None:
+        while self._head is None and self._ending is None:
+            if self._head_waiter is not None:
+                raise BusyError("another task is already waiting for the head of this call")
+            await wait_for(self, "_head_waiter", self._owner.loop.create_future())
+        return self._head
+
+    async def receive(self) -> Part | None:
+        return await self._inbox.receive()
+
+    def receive_nowait(self) -> Part | None:
+        return self._inbox.take()
+
+    async def send(self, payload: bytes, *, compressed: bool = False, end: bool = False) -> None:
+        if self._ending is not None:
+            raise CallEnded(self._ending)
+        if self._send_closed:
+            raise UsageError("cannot send: the sending side of this call is already closed")
+        if self._send_waiter is not None:
+            raise BusyError("another task is already sending on this call")
+        self._send_closed = end
+        if self.connection.send(self, frame_message(payload, compressed), end_stream=end):
+            return
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """Wait until flow control has taken what was sent. A cancelled wait leaves it queued: it still goes out."""
+        while self.has_pending and self._ending is None:
+            await wait_for(self, "_send_waiter", self._owner.loop.create_future())
+        if self._ending is not None and self._ending.code is not StatusCode.OK:
+            raise CallEnded(self._ending)
+
+    async def end(self) -> None:
+        if self._send_closed or self._ending is not None:
+            return
+        self._send_closed = True
+        self.connection.send(self, b"", end_stream=True)
+
+    def cancel(self, ending: Ending) -> None:
+        if self._ending is not None:
+            return
+        self._inbox.close(discard=True)
+        self.connection.reset(self, ErrorCode.CANCEL, tell=False)
+        self._finish(ending)
+
+    def add_done_callback(self, callback: Callable[[H2ClientStream], None]) -> None:
+        if self._ending is not None:
+            callback(self)
+        elif self._callbacks is None:
+            self._callbacks = [callback]
+        else:
+            self._callbacks.append(callback)
+
+    # http2.Stream hooks
+
+    def on_headers(self, block: HeaderBlock, end_stream: bool) -> None:
+        if self._ending is not None:
+            return
+        limits = self._owner.limits
+        if block.size > limits.max_header_list or len(block.headers) > limits.max_header_fields:
+            self._break(Ending(StatusCode.RESOURCE_EXHAUSTED, _oversized(block, limits)))
+        elif not end_stream:
+            head = parse_response(block)
+            if isinstance(head, Ending):
+                self._break(head)
+            else:
+                self._head = head
+                _wake(self._head_waiter)
+        elif self._inbox.incomplete:
+            self._break(Ending(StatusCode.INTERNAL, "the server ended the call inside a message"))
+        else:
+            self._finish(parse_ending(block))
+
+    def on_data(self, data: bytes, end_stream: bool) -> None:
+        if self._ending is not None:
+            return
+        try:
+            self._inbox.feed(data)
+        except LimitExceeded as error:
+            self._break(
+                Ending(
+                    StatusCode.RESOURCE_EXHAUSTED,
+                    f"a message from the server is too large: {error}",
+                    cause=error,
+                )
+            )
+            return
+        except PeerError as error:
+            self._break(Ending(StatusCode.INTERNAL, str(error), cause=error))
+            return
+        if end_stream:
+            self._finish(Ending(StatusCode.UNKNOWN, "the server ended the call without trailers"))
+
+    def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:
+        if by_peer:
+            text = f"the server reset the call with {ErrorCode.text(code)}"
+            unprocessed = code == ErrorCode.REFUSED_STREAM
+            self._finish(Ending(status_from_reset(code), text, unprocessed=unprocessed))
+        else:
+            self._finish(Ending(StatusCode.INTERNAL, f"the server broke HTTP/2: {reason}"))
+
+    def on_drained(self) -> None:
+        _wake(self._send_waiter)
+
+    def on_connection_ended(self, code: int, reason: str, *, unprocessed: bool) -> None:
+        if unprocessed:
+            text = (
+                f"the server went away before it took the call (GOAWAY {ErrorCode.text(code)} {reason}".rstrip()
+                + ")"
+            )
+        else:
+            text = reason
+        status = StatusCode.CANCELLED if code == ErrorCode.CANCEL else StatusCode.UNAVAILABLE
+        self._finish(Ending(status, text, unprocessed=unprocessed, cause=self._owner.lost))
+
+    def _break(self, ending: Ending) -> None:
+        """End a call because of what the server sent: the rest of it is of no use."""
+        self.connection.reset(self, ErrorCode.CANCEL, tell=False)
+        self._finish(ending)
+
+    def _finish(self, ending: Ending) -> None:
+        if self._ending is not None:
+            return
+        self._ending = ending
+        if self.remote_closed and not self.local_closed:
+            # The server has answered before we said everything; it needs no more (RFC 9113 section 8.1).
+            self.connection.reset(self, ErrorCode.NO_ERROR, tell=False)
+        self._inbox.close()
+        _wake(self._head_waiter)
+        _wake(self._send_waiter)
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            callback(self)
+
+
+class H2ClientConnection(H2Protocol):
+    """One connection of a client. See `base.ClientConnection` for what its methods promise."""
+
+    def __init__(self, limits: Limits, *, scheme: bytes = b"http", target: str = "") -> None:
+        super().__init__(client=True, limits=limits)
+        self.target = target
+        self._scheme = scheme
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._greeting: bytes | None = b""
+        self._slots: deque[asyncio.Future[None]] = deque()
+        self._stable: dict[tuple[str, str, str | None, str, str | None], Stable] = {}
+        self._callbacks: list[Callable[[ClientConnection], None]] = []
+        self._unavailable = False
+        # Calls between being given a slot and opening their stream.
+        self._reserved = 0
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    @property
+    def lost(self) -> BaseException | None:
+        """What ended the connection, if it was an error of the network."""
+        return self._lost
+
+    @property
+    def available(self) -> bool:
+        return not (
+            self.engine.goaway or self.engine.ended or self.engine.next_stream_id > _LAST_USABLE_STREAM
+        )
+
+    async def wait_ready(self) -> None:
+        """Wait for the server's SETTINGS.
+
+        Raises:
+            PeerError, TlsError, ConnectError: What came was no HTTP/2.
+        """
+        await asyncio.shield(self._ready)
+
+    async def open(
+        self, head: RequestHead, payload: bytes | None = None, *, compressed: bool = False, end: bool = False
+    ) -> H2ClientStream:
+        engine = self.engine
+        maximum = engine.peer_max_streams
+        if maximum is not None and (self._slots or len(engine.streams) + self._reserved >= maximum):
+            await self._slot()
+        if not self.available:
+            raise Unavailable(f"{self.target} takes no more calls")
+        key = (head.path, head.authority, head.encoding, head.accept_encoding, head.user_agent)
+        stable = self._stable.get(key)
+        if stable is None:
+            if len(self._stable) >= 512:
+                self._stable.clear()
+            stable = self._stable[key] = request_stable(head, self._scheme)
+        variable = request_variable(head)
+        limit = engine.peer_max_header_list
+        stream = H2ClientStream(self)
+        if limit is not None and _list_size(stable, variable) > limit:
+            stream.cancel(
+                Ending(
+                    StatusCode.RESOURCE_EXHAUSTED,
+                    f"the request's metadata is above the server's limit of {limit} octets",
+                )
+            )
+            return stream
+        engine.open(stream, stable, variable, end_stream=end and payload is None)
+        stream._send_closed = end
+        if payload is not None:
+            engine.send(stream, frame_message(payload, compressed), end_stream=end)
+        return stream
+
+    async def _slot(self) -> None:
+        """Wait for a place among the peer's MAX_CONCURRENT_STREAMS, in order of arrival."""
+        if not self.available:
+            raise Unavailable(f"{self.target} takes no more calls")
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._slots.append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self._reserved -= 1
+                self._grant()
+            else:
+                self._slots.remove(future)
+            raise
+        self._reserved -= 1
+
+    def _grant(self) -> None:
+        """Give free places to those who wait longest; everyone if the connection takes no more calls."""
+        engine = self.engine
+        while self._slots:
+            free = (
+                engine.peer_max_streams is None
+                or len(engine.streams) + self._reserved < engine.peer_max_streams
+            )
+            if self.available and not free:
+                return
+            future = self._slots.popleft()
+            if not future.done():
+                self._reserved += 1
+                future.set_result(None)
+
+    def add_close_callback(self, callback: Callable[[ClientConnection], None]) -> None:
+        if self._unavailable:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
+
+    async def close(self) -> None:
+        await self._close(ErrorCode.CANCEL, "the channel was closed")
+
+    # asyncio.Protocol and http2.Owner
+
+    def data_received(self, data: bytes) -> None:
+        if self._greeting is not None:
+            self._greeting += data
+            error = recognise(self._greeting, self.target, tls=self._scheme == b"https")
+            if error is not None:
+                self._not_http2(error)
+                return
+            if len(self._greeting) < 9:
+                return
+            data, self._greeting = self._greeting, None
+        self.engine.receive(data)
+
+    def _not_http2(self, error: Exception) -> None:
+        self._greeting = None
+        self._lost = error
+        if not self._ready.done():
+            self._ready.set_exception(error)
+            self._ready.exception()
+        self.engine.end(ErrorCode.PROTOCOL_ERROR, str(error))
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._ready.done():
+            error = exc or PeerError(
+                f"{self.target} closed the connection at once, before it said anything; "
+                + ("is it a gRPC server?" if self._scheme == b"https" else "does it expect TLS?")
+            )
+            self._ready.set_exception(error)
+            self._ready.exception()
+        super().connection_lost(exc)
+
+    def settings_changed(self) -> None:
+        if not self._ready.done():
+            self._ready.set_result(None)
+        self._grant()
+
+    def stream_closed(self, stream: Stream) -> None:
+        if self._slots:
+            self._grant()
+        if self.engine.goaway and not self.engine.streams and not self.engine.ended:
+            self._loop.call_soon(self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        if not self.engine.streams and not self.engine.ended:
+            self.engine.end(ErrorCode.NO_ERROR, "the server went away")
+
+    def goaway_received(self, code: int, reason: str) -> None:
+        self._became_unavailable()
+        self._loop.call_soon(self._end_if_idle)
+
+    def engine_ended(self, code: int, reason: str) -> None:
+        if not self._ready.done():
+            self._ready.set_exception(PeerError(f"{self.target}: {reason}"))
+            self._ready.exception()
+        self._became_unavailable()
+        super().engine_ended(code, reason)
+
+    def _became_unavailable(self) -> None:
+        self._unavailable = True
+        self._grant()
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(cast("ClientConnection", self))
+
+    def __repr__(self) -> str:
+        state = "READY" if self.available else "DRAINING" if not self.engine.ended else "CLOSED"
+        return f"<H2ClientConnection {self.target} {state} {self.active} calls>"
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+def _list_size(stable: Stable, variable: list[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) + 32 for name, value in (*stable, *variable))
+
+
+def _oversized(block: HeaderBlock, limits: Limits) -> str:
+    return (
+        f"the server sent a header list of {block.size} octets in {len(block.headers)} fields; "
+        f"allowed are {limits.max_header_list} (max_header_list) in {limits.max_header_fields} (max_header_fields)"
+    )

@@ -1,0 +1,149 @@
+"""The HTTP/2 engine bound to an asyncio transport; what client and server connections have in common.
+
+One write per turn of the loop: the engine's first output schedules a flush, and everything that the turn produced
+leaves in one `write`. While the transport's buffer is full, DATA stays with the streams that own it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, cast
+
+from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
+from wirelane.transport.base import Peer
+
+if TYPE_CHECKING:
+    from wirelane.core.limits import Limits
+
+__all__ = ["H2Protocol", "peer_of", "wait_for"]
+
+logger = logging.getLogger("wirelane.transport")
+
+
+class H2Protocol(asyncio.Protocol):
+    """An asyncio protocol that owns one engine. Subclasses give calls their meaning."""
+
+    def __init__(self, *, client: bool, limits: Limits) -> None:
+        self.limits = limits
+        self.engine = Connection(client=client, owner=self, limits=limits)
+        self.peer = Peer("unknown")
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._closed = self._loop.create_future()
+        self._lost: BaseException | None = None
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self.limits.max_send_buffer)
+        self.peer = peer_of(self._transport)
+        self.engine.start()
+
+    def data_received(self, data: bytes) -> None:
+        self.engine.receive(data)
+
+    def eof_received(self) -> None:
+        """Half-open connections have no use in HTTP/2: returning None closes the transport."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = exc
+        self.engine.end(
+            ErrorCode.NO_ERROR, f"connection lost: {exc}" if exc else "the peer closed the connection"
+        )
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        self.engine.writable = False
+
+    def resume_writing(self) -> None:
+        self.engine.writable = True
+        self.engine.pump()
+
+    # http2.Owner
+
+    def output_ready(self) -> None:
+        self._loop.call_soon(self._flush)
+
+    def stream_requested(self, block: HeaderBlock) -> Stream | None:
+        return None
+
+    def stream_closed(self, stream: Stream) -> None:
+        pass
+
+    def settings_changed(self) -> None:
+        pass
+
+    def goaway_received(self, code: int, reason: str) -> None:
+        pass
+
+    def engine_ended(self, code: int, reason: str) -> None:
+        """Write what the engine still had to say (a GOAWAY), then close."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._loop.call_soon(self._flush)
+
+    # For subclasses
+
+    @property
+    def active(self) -> int:
+        """Calls that have not ended."""
+        return len(self.engine.streams)
+
+    def _flush(self) -> None:
+        engine = self.engine
+        transport = self._transport
+        output = engine.take()
+        if transport is None or transport.is_closing():
+            return
+        if output:
+            transport.write(b"".join(output) if len(output) > 1 else output[0])
+        if engine.ended:
+            transport.close()
+        elif engine.blocked and engine.writable:
+            engine.pump()
+
+    def abort(self) -> None:
+        """End every call at once and close without a word."""
+        self.engine.end(ErrorCode.CANCEL, "the connection was aborted")
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until the transport is closed. Cancel-safe."""
+        await asyncio.shield(self._closed)
+
+    async def _close(self, code: ErrorCode, reason: str) -> None:
+        """Say GOAWAY, end every call, close; abort what does not close in `limits.close_timeout` seconds."""
+        if not self.engine.ended:
+            self.engine.say_goaway(code)
+            self.engine.end(code, reason)
+        try:
+            async with asyncio.timeout(self.limits.close_timeout):
+                await self.wait_closed()
+        except TimeoutError:
+            logger.debug("%s did not close in time", self.peer)
+        finally:
+            if not self._closed.done() and self._transport is not None:
+                self._transport.abort()
+
+
+def peer_of(transport: asyncio.BaseTransport) -> Peer:
+    """Describe the other end of a transport."""
+    name = transport.get_extra_info("peername")
+    if isinstance(name, tuple) and len(name) >= 2:
+        address = f"[{name[0]}]:{name[1]}" if ":" in str(name[0]) else f"{name[0]}:{name[1]}"
+    else:
+        address = f"unix:{name}" if name else str(transport.get_extra_info("peer_text") or "unix:")
+    certificate = transport.get_extra_info("peercert") or None
+    return Peer(address, certificate, transport.get_extra_info("ssl_object") is not None)
+
+
+async def wait_for(holder: object, slot: str, future: asyncio.Future[None]) -> None:
+    """Wait on a future kept in `holder.slot`, which is emptied however the wait ends."""
+    setattr(holder, slot, future)
+    try:
+        await future
+    finally:
+        setattr(holder, slot, None)

@@ -1,0 +1,442 @@
+"""The server's end of gRPC over HTTP/2: listeners, connections and their calls. Implements the seam of `base`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from wirelane.core.deadline import Deadline
+from wirelane.core.framing import frame_message
+from wirelane.core.limits import Limits
+from wirelane.core.metadata import Metadata
+from wirelane.errors import BusyError, LimitExceeded, PeerError, UsageError
+from wirelane.http2 import ErrorCode, HeaderBlock, Stream
+from wirelane.net.listen import Listening, listen
+from wirelane.status import StatusCode
+from wirelane.transport.base import CallEnded, Ending
+from wirelane.transport.greeting import HTTP1_ANSWER, recognise_client
+from wirelane.transport.heads import ParsedRequest, http_refusal, parse_request, response_stable, trailers
+from wirelane.transport.inbox import Inbox
+from wirelane.transport.protocol import H2Protocol, wait_for
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from wirelane.core.target import Address
+    from wirelane.net.tls import TlsConfig
+    from wirelane.transport.base import CallHandler, Part, Peer
+
+__all__ = ["H2ServerConnection", "H2ServerStream", "Serving", "serve"]
+
+logger = logging.getLogger("wirelane.transport")
+
+_NO_METADATA = Metadata()
+
+
+class H2ServerStream(Stream):
+    """One call of a server. See `base.ServerStream` for what its methods promise."""
+
+    __slots__ = (
+        "_begun",
+        "_callbacks",
+        "_cancelled",
+        "_deadline",
+        "_finished",
+        "_head_sent",
+        "_inbox",
+        "_metadata",
+        "_owner",
+        "_request",
+        "_send_waiter",
+        "_why",
+    )
+
+    def __init__(self, owner: H2ServerConnection, request: ParsedRequest) -> None:
+        super().__init__(owner.engine)
+        self._owner = owner
+        self._request = request
+        self._deadline = Deadline.after(request.timeout)
+        self._metadata: Metadata | None = None
+        self._inbox = Inbox(self, owner.limits.max_receive_message)
+        self._send_waiter: asyncio.Future[None] | None = None
+        self._begun = False
+        self._head_sent = False
+        self._finished = False
+        self._cancelled = False
+        self._why: Ending | None = None
+        self._callbacks: list[Callable[[H2ServerStream], None]] | None = None
+
+    @property
+    def path(self) -> str:
+        return self._request.path
+
+    @property
+    def metadata(self) -> Metadata:
+        if self._metadata is None:
+            self._metadata = (self._request.metadata or _NO_METADATA).copy()
+        return self._metadata
+
+    @property
+    def deadline(self) -> Deadline | None:
+        return self._deadline
+
+    @property
+    def encoding(self) -> str | None:
+        return self._request.encoding
+
+    @property
+    def accept_encoding(self) -> tuple[str, ...]:
+        return self._request.accept_encoding
+
+    @property
+    def authority(self) -> str:
+        return self._request.authority
+
+    @property
+    def peer(self) -> Peer:
+        return self._owner.peer
+
+    @property
+    def ended(self) -> bool:
+        return self._finished or self._cancelled
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    async def receive(self) -> Part | None:
+        message = await self._inbox.receive()
+        if message is None and self._why is not None:
+            raise CallEnded(self._why)
+        return message
+
+    def send_head(self, metadata: Metadata, *, encoding: str | None = None) -> None:
+        if self.ended:
+            return
+        if self._head_sent:
+            raise UsageError("the initial metadata of this call has already been sent")
+        self._send_head(metadata, encoding)
+
+    def _send_head(self, metadata: Metadata | None, encoding: str | None) -> None:
+        _, variable = trailers(StatusCode.OK, "", metadata, None)
+        self._head_sent = True
+        self.connection.send_headers(self, response_stable(encoding), variable)
+
+    async def send(self, payload: bytes, *, compressed: bool = False) -> None:
+        if self.ended:
+            raise CallEnded(self._why or Ending(StatusCode.CANCELLED, "the call has ended"))
+        if self._send_waiter is not None:
+            raise BusyError("another task is already sending on this call")
+        if not self._head_sent:
+            self._send_head(None, None)
+        if self.connection.send(self, frame_message(payload, compressed)):
+            return
+        while self.has_pending and not self.ended:
+            await wait_for(self, "_send_waiter", self._owner.loop.create_future())
+        if self.ended:
+            raise CallEnded(self._why or Ending(StatusCode.CANCELLED, "the call has ended"))
+
+    def finish(
+        self,
+        code: StatusCode,
+        message: str = "",
+        *,
+        metadata: Metadata | None = None,
+        details: bytes | None = None,
+        payload: bytes | None = None,
+        compressed: bool = False,
+        encoding: str | None = None,
+        head: Metadata | None = None,
+    ) -> None:
+        if self.ended:
+            return
+        engine = self.connection
+        stable, variable = trailers(code, message, metadata, details)
+        self._finished = True
+        if not self._head_sent:
+            if payload is None and not head:
+                self._head_sent = True
+                stable = response_stable(None) + stable
+            else:
+                self._send_head(head, encoding)
+        if payload is not None:
+            engine.send(self, frame_message(payload, compressed))
+        engine.send_headers(self, stable, variable, end_stream=True)
+        self._inbox.close(discard=True)
+        self._stop_client()
+
+    def _stop_client(self) -> None:
+        """After the trailers, tell a client that still sends to stop (RFC 9113 section 8.1)."""
+        if self.local_closed and not self.remote_closed:
+            self.connection.reset(self, ErrorCode.NO_ERROR, tell=False)
+
+    def reset(self) -> None:
+        if not self.ended:
+            self._finished = True
+            self._inbox.close(discard=True)
+            self.connection.reset(self, ErrorCode.CANCEL, tell=False)
+            self._wake()
+
+    def add_cancel_callback(self, callback: Callable[[H2ServerStream], None]) -> None:
+        if self._cancelled:
+            callback(self)
+        elif self._callbacks is None:
+            self._callbacks = [callback]
+        else:
+            self._callbacks.append(callback)
+
+    # http2.Stream hooks
+
+    def on_headers(self, block: HeaderBlock, end_stream: bool) -> None:
+        if self._begun:
+            # Trailers of a client carry nothing for us; they end the stream.
+            self._half_close()
+            return
+        self._begun = True
+        limits = self._owner.limits
+        request = self._request
+        if block.size > limits.max_header_list or len(block.headers) > limits.max_header_fields:
+            text = f"the request's header list is too large: {block.size} octets, {len(block.headers)} fields"
+            self.finish(StatusCode.RESOURCE_EXHAUSTED, text)
+        elif request.http_status:
+            self._finished = True
+            stable, variable = http_refusal(request.http_status)
+            self.connection.send_headers(self, stable, variable, end_stream=True)
+            self._stop_client()
+        elif request.refusal is not None:
+            self.finish(request.refusal.code, request.refusal.message)
+        else:
+            if end_stream:
+                self._inbox.close()
+            self._owner.begin(self)
+
+    def on_data(self, data: bytes, end_stream: bool) -> None:
+        if self.ended:
+            return
+        try:
+            self._inbox.feed(data)
+        except LimitExceeded as error:
+            self._break(StatusCode.RESOURCE_EXHAUSTED, f"a message of the request is too large: {error}")
+            return
+        except PeerError as error:
+            self._break(StatusCode.INTERNAL, str(error))
+            return
+        if end_stream:
+            self._half_close()
+
+    def _half_close(self) -> None:
+        if self._inbox.incomplete:
+            self._break(StatusCode.INTERNAL, "the client ended the request inside a message")
+        else:
+            self._inbox.close()
+
+    def _break(self, code: StatusCode, message: str) -> None:
+        """Answer a client that broke a rule of gRPC; the handler learns it from its next receive or send."""
+        self._why = Ending(code, message)
+        self.finish(code, message)
+
+    def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:
+        text = f"the client reset the call with {ErrorCode.text(code)}" if by_peer else reason
+        self._cancel(Ending(StatusCode.CANCELLED, text))
+
+    def on_connection_ended(self, code: int, reason: str, *, unprocessed: bool) -> None:
+        self._cancel(Ending(StatusCode.CANCELLED, reason))
+
+    def _cancel(self, why: Ending) -> None:
+        if self._cancelled:
+            return
+        done = self._finished
+        self._cancelled = True
+        self._why = self._why or why
+        self._inbox.close(discard=True)
+        self._wake()
+        callbacks, self._callbacks = self._callbacks, None
+        if not done:
+            for callback in callbacks or ():
+                callback(self)
+
+    def on_drained(self) -> None:
+        self._wake()
+        if self._finished:
+            self._stop_client()
+
+    def _wake(self) -> None:
+        if self._send_waiter is not None and not self._send_waiter.done():
+            self._send_waiter.set_result(None)
+
+
+class H2ServerConnection(H2Protocol):
+    """One accepted connection. See `base.ServerConnection` for what its methods promise."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        on_call: CallHandler,
+        *,
+        on_open: Callable[[H2ServerConnection], None] | None = None,
+        on_close: Callable[[H2ServerConnection], None] | None = None,
+    ) -> None:
+        super().__init__(client=False, limits=limits)
+        self._on_call = on_call
+        self._on_open = on_open
+        self._on_close = on_close
+        self._first: bytes | None = b""
+        self._handshake: asyncio.TimerHandle | None = None
+        self._draining = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def begin(self, stream: H2ServerStream) -> None:
+        """Hand a call over; an error of the layer above ends the call, not the connection."""
+        try:
+            self._on_call(stream)
+        except Exception:
+            logger.exception("the call handler failed for %s", stream.path)
+            stream.finish(StatusCode.INTERNAL, "the server failed to start the call")
+
+    def drain(self) -> None:
+        self._draining = True
+        self.engine.drain()
+        self._close_if_drained()
+
+    def _close_if_drained(self) -> None:
+        """Close when nothing is left and the client knows which streams were taken."""
+        if self._draining and self.engine.goaway_final and not self.engine.streams:
+            self.engine.end(ErrorCode.NO_ERROR, "the server shut down")
+
+    async def close(self) -> None:
+        """Say GOAWAY, reset what is in flight, close. Bounded by `limits.close_timeout`."""
+        await self._close(ErrorCode.NO_ERROR, "the server shut down")
+
+    # asyncio.Protocol and http2.Owner
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self.limits.handshake_timeout is not None:
+            self._handshake = self._loop.call_later(self.limits.handshake_timeout, self._too_slow)
+        if self._on_open is not None:
+            self._on_open(self)
+
+    def _too_slow(self) -> None:
+        logger.info("%s sent no HTTP/2 preface in %s s: closed", self.peer, self.limits.handshake_timeout)
+        self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._first is not None:
+            self._first += data
+            speaks = recognise_client(self._first)
+            if speaks is not None:
+                self._refuse(speaks)
+                return
+            if len(self._first) < 24:
+                return
+            data, self._first = self._first, None
+        self.engine.receive(data)
+
+    def _refuse(self, speaks: str) -> None:
+        logger.info("%s speaks %s: closed", self.peer, speaks)
+        self._first = None
+        self.engine.take()
+        if self._transport is not None:
+            if speaks == "HTTP/1.x":
+                self._transport.write(HTTP1_ANSWER)
+            self._transport.close()
+        self.engine.end(ErrorCode.PROTOCOL_ERROR, f"the client speaks {speaks}")
+
+    def settings_changed(self) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None
+
+    def stream_requested(self, block: HeaderBlock) -> Stream | None:
+        return H2ServerStream(self, parse_request(block))
+
+    def stream_closed(self, stream: Stream) -> None:
+        if self._draining:
+            self._loop.call_soon(self._close_if_drained)
+
+    def _flush(self) -> None:
+        super()._flush()
+        self._close_if_drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None
+        super().connection_lost(exc)
+        if self._on_close is not None:
+            self._on_close(self)
+
+    def __repr__(self) -> str:
+        state = "CLOSED" if self.engine.ended else "DRAINING" if self._draining else "OPEN"
+        return f"<H2ServerConnection {self.peer} {state} {self.active} calls>"
+
+
+class Serving:
+    """A listener and the connections that it accepted.
+
+    Attributes:
+        connections: Those that are not closed.
+    """
+
+    def __init__(self) -> None:
+        self.connections: set[H2ServerConnection] = set()
+        self._listening: Listening | None = None
+
+    @property
+    def listening(self) -> Listening:
+        assert self._listening is not None, "made by serve()"
+        return self._listening
+
+    @property
+    def port(self) -> int:
+        return self.listening.port
+
+    @property
+    def address(self) -> Address:
+        return self.listening.address
+
+    def close(self) -> None:
+        """Stop accepting; connections go on."""
+        self.listening.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until the listener is closed and every connection is. Cancel-safe."""
+        await self.listening.wait_closed()
+        while self.connections:
+            await next(iter(self.connections)).wait_closed()
+
+
+async def serve(
+    address: Address,
+    on_call: CallHandler,
+    *,
+    tls: TlsConfig | ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+) -> Serving:
+    """Listen on an address and hand each call to `on_call`.
+
+    Raises:
+        ConnectError: The address cannot be listened on.
+    """
+    limits = limits or Limits()
+    serving = Serving()
+
+    def factory() -> H2ServerConnection:
+        return H2ServerConnection(
+            limits, on_call, on_open=serving.connections.add, on_close=serving.connections.discard
+        )
+
+    serving._listening = await listen(
+        factory,
+        address,
+        tls=tls,
+        alpn=("h2",),
+        handshake_timeout=limits.handshake_timeout,
+        max_connections=limits.max_connections,
+    )
+    return serving
