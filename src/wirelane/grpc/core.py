@@ -1,0 +1,205 @@
+"""What the calls of one channel share: its connector, defaults, schema and counters.
+
+`Channel` is the face people hold; calls know only this. It does no I/O until `schema_ready` or the connector is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from wirelane._version import __version__
+from wirelane.core.compression import IDENTITY, SUPPORTED
+from wirelane.core.deadline import Deadline, earliest
+from wirelane.errors import ClosedError, UsageError, WirelaneError, rpc_error
+from wirelane.grpc.context import current_deadline
+from wirelane.grpc.methods import BoundMethod, Method, MethodLike, bind
+from wirelane.status import StatusCode
+
+if TYPE_CHECKING:
+    from wirelane.codec import Schema
+    from wirelane.core.limits import Limits
+    from wirelane.core.metadata import Metadata
+    from wirelane.core.method import Cardinality
+    from wirelane.grpc.connector import Connector
+    from wirelane.transport.base import ClientConnection
+
+__all__ = ["ChannelCore", "check_encoding"]
+
+LIBRARY = f"wirelane/{__version__}"
+
+SchemaLoader = Callable[[], Coroutine[Any, Any, "Schema"]]
+
+
+def check_encoding(compression: str | None) -> str | None:
+    """Return the encoding that messages are sent with, None for none.
+
+    Raises:
+        UsageError: It is not one that this library knows.
+    """
+    if compression is None or compression == IDENTITY:
+        return None
+    if compression not in SUPPORTED:
+        raise UsageError(f"compression={compression!r} is not known here; known are {', '.join(SUPPORTED)}")
+    return compression
+
+
+class ChannelCore:
+    """The state of one channel.
+
+    Attributes:
+        metadata: Sent with every call; a call's own metadata replaces it name by name.
+        timeout: Seconds that a call may take if it does not say; None: no limit.
+        encoding: How messages are compressed if the call does not say.
+        schema: Once it is loaded, or from the start if it was given as a `Schema`.
+        schema_error: Why it could not be loaded.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        authority: str,
+        metadata: Metadata,
+        timeout: float | None,
+        encoding: str | None,
+        limits: Limits,
+        user_agent: str | None,
+        wait_for_ready: bool,
+        schema: Schema | None,
+        loader: SchemaLoader | None,
+    ) -> None:
+        self.connector = connector
+        self.authority = authority
+        self.metadata = metadata
+        self.timeout = timeout
+        self.encoding = encoding
+        self.limits = limits
+        self.user_agent = f"{user_agent} {LIBRARY}" if user_agent else LIBRARY
+        self.wait_for_ready = wait_for_ready
+        self.schema = schema
+        self.started = 0
+        self.succeeded = 0
+        self.failed = 0
+        self._loader = loader
+        self._loading: asyncio.Task[Schema] | None = None
+        self._bound: dict[str | Method[Any, Any], BoundMethod] = {}
+        # Methods of generated stubs, by what those bring: path, kind, request type, response type.
+        self.typed: dict[tuple[str, Cardinality, type[Any], type[Any]], BoundMethod] = {}
+
+    @property
+    def has_loader(self) -> bool:
+        """Whether there is a schema to be loaded."""
+        return self._loader is not None
+
+    @property
+    def active(self) -> int:
+        """Calls that have not ended."""
+        return self.started - self.succeeded - self.failed
+
+    def deadline(self, timeout: float | None) -> Deadline | None:
+        """Make the deadline of a call: its timeout or the channel's, never later than that of the call we serve.
+
+        Raises:
+            UsageError: `timeout` is no number of seconds from 0 up.
+        """
+        inherited = current_deadline.get()
+        if timeout is None:
+            timeout = self.timeout
+        if timeout is None:
+            return inherited
+        made = Deadline.after(timeout)
+        return made if inherited is None else earliest(made, inherited)
+
+    def bind(self, method: MethodLike) -> BoundMethod | None:
+        """Return what a call of `method` needs; None if the schema must be loaded first (`schema_ready`).
+
+        Raises:
+            UsageError: There is no such method.
+        """
+        if isinstance(method, str | Method):
+            bound = self._bound.get(method)
+            if bound is not None:
+                return bound
+        if self.schema is None and self._loader is not None and not isinstance(method, Method):
+            return None
+        bound = bind(method, self.schema)
+        if isinstance(method, str | Method):
+            if len(self._bound) >= 4096:  # names are the user's own, but may be made up by a program
+                self._bound.clear()
+            self._bound[method] = bound
+        return bound
+
+    async def bind_ready(self, method: MethodLike) -> BoundMethod:
+        """Return what a call of `method` needs, loading the schema if need be.
+
+        Raises:
+            UsageError: There is no such method.
+            SchemaError: The schema does not load.
+            RpcError: There is no connection, or server reflection failed.
+            ClosedError: The channel was closed meanwhile.
+        """
+        bound = self.bind(method)
+        if bound is None:
+            # First, because a failure of the connection is told as that of a call, which connecting is not.
+            await self.connection(self.wait_for_ready)
+            await self.schema_ready()
+            bound = self.bind(method)
+            assert bound is not None
+        return bound
+
+    async def connection(self, wait_for_ready: bool) -> ClientConnection:
+        """Return a connection that takes calls.
+
+        Raises:
+            RpcError: There is none (UNAVAILABLE), or the channel was closed meanwhile (CANCELLED); says why.
+            UsageError: The TLS settings cannot be used.
+        """
+        try:
+            return await self.connector.get(wait_for_ready=wait_for_ready)
+        except UsageError:
+            raise
+        except ClosedError as error:
+            raise rpc_error(StatusCode.CANCELLED, "the channel was closed", attempts=0) from error
+        except (WirelaneError, OSError) as error:
+            raise rpc_error(StatusCode.UNAVAILABLE, str(error), attempts=0) from error
+
+    async def schema_ready(self) -> Schema | None:
+        """Load the schema unless it is; None if the channel has none. Loaded once for all who wait; cancel-safe.
+
+        A schema that failed to load is tried again by the next who asks.
+        """
+        if self.schema is not None or self._loader is None:
+            return self.schema
+        task = self._loading
+        if task is None:
+            self.connector.check_loop(asyncio.get_running_loop())
+            task = self._loading = asyncio.create_task(self._load(self._loader), name="wirelane: load schema")
+            task.add_done_callback(_retrieved)
+        await asyncio.wait((task,))
+        if task.cancelled():
+            raise ClosedError("the channel was closed while its schema was loading")
+        return task.result()
+
+    async def _load(self, loader: SchemaLoader) -> Schema:
+        try:
+            schema = self.schema = await loader()
+            return schema
+        finally:
+            self._loading = None
+
+    async def close(self) -> None:
+        """End the loading of the schema, and every connection."""
+        loading = self._loading
+        if loading is not None and loading.get_loop() is asyncio.get_running_loop():
+            loading.cancel()
+        await self.connector.close()
+        if loading is not None and not loading.done():
+            await asyncio.wait((loading,))
+
+
+def _retrieved(task: asyncio.Task[Any]) -> None:
+    """Take note of a failure: whoever waited for it has left."""
+    if not task.cancelled():
+        task.exception()

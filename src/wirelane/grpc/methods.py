@@ -1,0 +1,146 @@
+"""Methods: what a call names, and what is needed to make it.
+
+A `Method` is public, a value, and carries types: with one, no schema is needed. A `BoundMethod` is what a channel
+makes of a `Method`, of a name in a schema or of a schema's `MethodInfo`: the path and the two codec functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+from wirelane.core.method import Cardinality, method_path, split_method
+from wirelane.errors import UsageError
+
+if TYPE_CHECKING:
+    from wirelane.codec import Schema
+    from wirelane.schema import MethodInfo
+    from wirelane.transport.base import RequestHead
+
+__all__ = ["CALL_FORMS", "BoundMethod", "Method", "MethodLike", "bind"]
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+CALL_FORMS = {
+    Cardinality.UNARY: "unary",
+    Cardinality.SERVER_STREAM: "server_stream",
+    Cardinality.CLIENT_STREAM: "client_stream",
+    Cardinality.BIDI_STREAM: "bidi_stream",
+}
+"""The method of `Channel` for each kind of call."""
+
+
+@dataclass(frozen=True, slots=True, eq=True)
+class Method(Generic[Req, Res]):
+    """A method with typed messages.
+
+    Attributes:
+        path: "/pkg.Service/Method"; given in any form that names a method.
+        cardinality: Who streams.
+        request_type: The class of the requests: betterproto2, betterproto, google.protobuf, or bytes for messages
+            that are already encoded.
+        response_type: The class of the replies.
+
+    Raises:
+        UsageError: `path` names no method, or something is no class.
+    """
+
+    path: str
+    cardinality: Cardinality
+    request_type: type[Req]
+    response_type: type[Res]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", method_path(*split_method(self.path)))
+        if not isinstance(self.cardinality, Cardinality):
+            raise UsageError(f"cardinality is a grpc.Cardinality, not {self.cardinality!r}")
+        for name in ("request_type", "response_type"):
+            if not isinstance(getattr(self, name), type):
+                raise UsageError(f"{name} is a class of messages, not {getattr(self, name)!r}")
+
+    def __hash__(self) -> int:
+        # On the path of every call: a str remembers its hash, the other fields would be hashed anew.
+        return hash(self.path)
+
+    @property
+    def name(self) -> str:
+        """The method as people write it: "pkg.Service/Method"."""
+        return self.path[1:]
+
+
+MethodLike: TypeAlias = "str | Method[Any, Any] | MethodInfo"
+
+
+class BoundMethod:
+    """A method ready to be called.
+
+    Attributes:
+        name: "pkg.Service/Method".
+        encode: Request to bytes; raises CodecError.
+        decode: Bytes to reply; raises CodecError.
+        heads: Request heads without deadline and metadata of their own, by encoding: they repeat from call to call.
+    """
+
+    __slots__ = ("cardinality", "decode", "encode", "heads", "name", "path")
+
+    def __init__(
+        self,
+        path: str,
+        cardinality: Cardinality,
+        encode: Callable[[Any], bytes],
+        decode: Callable[[bytes], Any],
+    ) -> None:
+        self.path = path
+        self.name = path[1:]
+        self.cardinality = cardinality
+        self.encode = encode
+        self.decode = decode
+        self.heads: dict[str | None, RequestHead] = {}
+
+    def require(self, cardinality: Cardinality) -> None:
+        """Check that this is the form in which the method can be called.
+
+        Raises:
+            UsageError: It is not; says which form it is.
+        """
+        if self.cardinality is not cardinality:
+            form, asked = CALL_FORMS[self.cardinality], CALL_FORMS[cardinality]
+            raise UsageError(f"{self.name} is no {asked} method: call it with channel.{form}(...)")
+
+    def __repr__(self) -> str:
+        return f"<BoundMethod {self.name} {self.cardinality.name}>"
+
+
+def bind(method: MethodLike, schema: Schema | None) -> BoundMethod:
+    """Return what a call of `method` needs.
+
+    Raises:
+        UsageError: A name without a schema, a name that the schema does not have, or no method at all.
+    """
+    if isinstance(method, Method):
+        from wirelane.codec import codec_for
+
+        request, response = codec_for(method.request_type), codec_for(method.response_type)
+        return BoundMethod(method.path, method.cardinality, request.encode, response.decode)
+    if isinstance(method, str):
+        if schema is None:
+            split_method(method)
+            raise UsageError(
+                f"{method!r} cannot be called by its name without a schema: pass schema='file.proto' or "
+                "schema='reflection' to connect(), or a grpc.Method(path, cardinality, RequestType, ResponseType)"
+            )
+        info = schema.find_method(method)
+    else:
+        info = method
+        if schema is None or not hasattr(info, "input_type"):
+            raise UsageError(
+                f"a method is a name, a grpc.Method or a method of the channel's schema, not {method!r}"
+            )
+    return BoundMethod(
+        info.path,
+        info.cardinality,
+        schema.codec(info.input_type).encode,
+        schema.codec(info.output_type).decode,
+    )

@@ -1,0 +1,83 @@
+"""Settings of a channel, and what it tells about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wirelane.errors import UsageError
+
+__all__ = ["ChannelOptions", "ChannelState", "ChannelStats"]
+
+
+class ChannelState(StrEnum):
+    """Where a channel stands (gRPC connectivity semantics). Each is equal to its name as text."""
+
+    IDLE = "IDLE"
+    CONNECTING = "CONNECTING"
+    READY = "READY"
+    TRANSIENT_FAILURE = "TRANSIENT_FAILURE"
+    SHUTDOWN = "SHUTDOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelOptions:
+    """What few channels need to change.
+
+    Attributes:
+        user_agent: Put in front of the library's own name in `user-agent`, as in "shop/2.1".
+        authority: What `:authority` says, instead of the target's host and port.
+        server_name: The name that TLS asks for and checks the certificate against, instead of the target's host.
+        wait_for_ready: Whether calls wait for a connection instead of failing with UNAVAILABLE while there is
+            none; a call's own `wait_for_ready=` wins.
+        idle_timeout: Seconds without a call after which the connection is closed; None: never. It takes up to twice
+            as long. 30 minutes is the default of grpc-go and C-core.
+        max_connections: How many connections the channel may hold. Only 1 is supported.
+        reflection_metadata: Metadata for `schema="reflection"` alone, as pairs, on top of the channel's own.
+
+    Raises:
+        UsageError: A value is out of range; the error names the field.
+    """
+
+    user_agent: str | None = None
+    authority: str | None = None
+    server_name: str | None = None
+    wait_for_ready: bool = False
+    idle_timeout: float | None = 1800.0
+    max_connections: int = 1
+    reflection_metadata: tuple[tuple[str, str | bytes], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("user_agent", "authority", "server_name"):
+            value = getattr(self, name)
+            if value is not None and not (
+                isinstance(value, str) and value and value.isascii() and value.isprintable()
+            ):
+                raise UsageError(f"{name} is printable ASCII text, not {value!r}")
+        if self.idle_timeout is not None and not self.idle_timeout > 0:
+            raise UsageError(
+                f"idle_timeout is a number of seconds above 0, or None; not {self.idle_timeout!r}"
+            )
+        if self.max_connections != 1:
+            raise UsageError(f"max_connections can only be 1, not {self.max_connections!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStats:
+    """Counts of one channel, from its start.
+
+    Attributes:
+        started: Calls begun.
+        succeeded: Calls that ended with OK.
+        failed: Calls that ended in any other way: failed, cancelled, left early.
+        active: Calls that have not ended.
+        connections: Connections open now, those included that only finish their last calls.
+        connects: Connections made.
+    """
+
+    started: int
+    succeeded: int
+    failed: int
+    active: int
+    connections: int
+    connects: int

@@ -1,0 +1,339 @@
+"""The life of a running server: it listens, takes calls, drains, and is gone.
+
+Contract: one `Listening` owns everything that runs: the listening sockets, their connections, the calls and the tasks
+of their handlers. `drain` and leaving `async with` return when all of it has ended; the only exception is a handler
+that goes on although it was cancelled, which is named in the log and left behind after `close_timeout`.
+
+    IDLE --start--> SERVING --drain--> DRAINING --> CLOSED
+                       `------------abort------------^
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Self
+
+from wirelane.core.target import HostPort, parse_listen
+from wirelane.errors import ClosedError, UsageError
+from wirelane.grpc.server.handler import Call
+from wirelane.status import StatusCode
+from wirelane.transport.server import serve
+
+if TYPE_CHECKING:
+    import ssl
+    from types import FrameType, TracebackType
+
+    from wirelane.core.limits import Limits
+    from wirelane.core.target import Address
+    from wirelane.grpc.server.router import Router
+    from wirelane.grpc.services.health import Health
+    from wirelane.net.tls import TlsConfig
+    from wirelane.transport.base import ServerConnection, ServerStream
+    from wirelane.transport.server import Serving
+
+__all__ = ["Listening", "ServerState", "StopSignals", "counts", "stop_signals"]
+
+logger = logging.getLogger("wirelane.grpc.server")
+
+_SHUTTING_DOWN = "the server is shutting down"
+
+
+class ServerState(enum.Enum):
+    """Where a server is in its life."""
+
+    IDLE = "IDLE"
+    SERVING = "SERVING"
+    DRAINING = "DRAINING"
+    CLOSED = "CLOSED"
+
+
+class Listening:
+    """A server that listens: `async with server.listen(address) as listening`, or `await` it and `drain` later.
+
+    Leaving the block drains; leaving it with an exception ends the calls in flight at once.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[Address | str],
+        router: Router,
+        *,
+        tls: TlsConfig | ssl.SSLContext | None,
+        limits: Limits,
+        compression: str | None,
+        health: Health | None,
+        grace: float | None,
+    ) -> None:
+        if not addresses:
+            raise UsageError('listen() needs an address, such as "127.0.0.1:50051"')
+        self.calls: set[Call] = set()
+        self.lingering: Counter[int] = Counter()
+        self.limits = limits
+        self.compression = compression
+        self.state = ServerState.IDLE
+        self._asked = tuple(parse_listen(a) if isinstance(a, str) else a for a in addresses)
+        self._router = router
+        self._routes = router.routes
+        self._tls = tls
+        self._health = health
+        self._grace = limits.drain_grace if grace is None else grace
+        self._servings: list[Serving] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses, with the ports that the system chose."""
+        return tuple(serving.address for serving in self._servings) or self._asked
+
+    @property
+    def address(self) -> Address:
+        """The first address."""
+        return self.addresses[0]
+
+    @property
+    def port(self) -> int:
+        """The port of the first address that has one. Raises UsageError if none has (unix sockets only)."""
+        for address in self.addresses:
+            if isinstance(address, HostPort):
+                return address.port
+        raise UsageError("a unix socket has no port")
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return sum(len(serving.connections) for serving in self._servings)
+
+    # -- start --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> Listening:
+        """Open the listening sockets, all or none.
+
+        Raises:
+            OSError: An address cannot be listened at.
+            TlsError: The certificates cannot be loaded.
+            ClosedError: It was drained or aborted meanwhile.
+            UsageError: Started before.
+        """
+        if self.state is not ServerState.IDLE:
+            raise UsageError(f"{self!r} was started before; listen() makes a new one")
+        loop = self._loop = asyncio.get_running_loop()
+        self.state = ServerState.SERVING
+
+        def on_call(stream: ServerStream) -> None:
+            route = self._routes.get(stream.path)
+            if route is None:
+                stream.finish(StatusCode.UNIMPLEMENTED, self._router.explain(stream.path))
+            elif self.state is ServerState.SERVING:
+                Call(route, stream, self).start(loop)
+            else:
+                self._accept_late(Call(route, stream, self), loop)
+
+        try:
+            for address in self._asked:
+                self._servings.append(await serve(address, on_call, tls=self._tls, limits=self.limits))
+                if self.state is not ServerState.SERVING:
+                    raise ClosedError("the server was stopped while it started")
+        except BaseException:
+            self.abort()
+            await self._wait_gone(self.limits.close_timeout)
+            raise
+        if self._health is not None:
+            self._health.resume()
+        logger.info("listening on %s", ", ".join(map(str, self.addresses)))
+        return self
+
+    def _accept_late(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
+        """Take a call that was on its way when the drain began; the transport refuses those that came after."""
+        if self.state is ServerState.CLOSED or call.route.background:
+            call.stream.finish(StatusCode.UNAVAILABLE, _SHUTTING_DOWN)
+            return
+        self._drain_connections()
+        call.start(loop)
+
+    # -- end ----------------------------------------------------------------------------------------------------
+
+    async def drain(self, grace: float | None = None) -> None:
+        """Stop in order: no new connections, GOAWAY, calls in flight may finish for `grace` seconds, then they end.
+
+        Several tasks may drain at once; the shortest grace counts. Cancelled: everything is aborted, and the
+        cancellation goes on when it has ended.
+
+        Raises:
+            UsageError: A handler awaits it, and would be waited for; start it in a task of its own there.
+        """
+        current = asyncio.current_task()
+        if any(call.task is current for call in self.calls):
+            raise UsageError(
+                "a handler cannot await drain(), which waits for handlers; asyncio.create_task it"
+            )
+        ends = time.monotonic() + (self._grace if grace is None else max(grace, 0.0))
+        try:
+            self._begin_drain()
+            await self._let_finish(ends)
+            await self._close()
+        except asyncio.CancelledError:
+            self.abort()
+            await self._wait_gone(self.limits.close_timeout)
+            raise
+
+    def _begin_drain(self) -> None:
+        if self.state is ServerState.SERVING:
+            self.state = ServerState.DRAINING
+            if self._health is not None:
+                self._health.shutdown()
+            for serving in self._servings:
+                serving.close()
+        self._drain_connections()
+
+    async def _let_finish(self, ends: float) -> None:
+        """Wait until all calls have been answered and the clients have left, at most until `ends`.
+
+        That no call runs is not enough: until a client has seen our GOAWAY, calls may be on their way, and those
+        that the transport lets through are answered like any other.
+        """
+        gone = asyncio.create_task(self._servings_closed())
+        try:
+            while self.state is ServerState.DRAINING and not gone.done():
+                left = ends - time.monotonic()
+                if left <= 0:
+                    return
+                if running := {call.task for call in self.calls if not call.route.background}:
+                    await asyncio.wait(running, timeout=left)
+                    continue
+                self._stop_calls()  # what is left of them runs in the background
+                busy = any(connection.active for connection in self._all_connections())
+                await asyncio.wait({gone}, timeout=left if busy else min(left, self.limits.close_timeout))
+                if not busy and not self.calls:
+                    return  # the clients that are still there are not responding
+        finally:
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+
+    async def _servings_closed(self) -> None:
+        for serving in self._servings:
+            await serving.wait_closed()
+
+    def _stop_calls(self) -> None:
+        for call in tuple(self.calls):
+            call.stop(StatusCode.UNAVAILABLE, _SHUTTING_DOWN)
+
+    def _drain_connections(self) -> None:
+        for connection in self._all_connections():
+            connection.drain()
+
+    def _all_connections(self) -> list[ServerConnection]:
+        return [connection for serving in self._servings for connection in serving.connections]
+
+    async def _close(self) -> None:
+        """End what still runs, let the answers leave for a moment, and close."""
+        self.state = ServerState.CLOSED
+        self._stop_calls()
+        self._drain_connections()
+        await self._wait_gone(self.limits.close_timeout)
+        if self._all_connections():
+            self.abort()
+            await self._wait_gone(self.limits.close_timeout)
+        for call in self.calls:
+            logger.warning(
+                "the handler of %s goes on although it was cancelled; leaving it behind", call.route.name
+            )
+
+    async def _wait_gone(self, timeout: float) -> None:
+        """Wait until connections, handlers and sockets are gone, at most `timeout` seconds."""
+        gone = asyncio.create_task(self._servings_closed())
+        try:
+            await asyncio.wait({gone, *(call.task for call in self.calls)}, timeout=timeout)
+        finally:
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+
+    def abort(self) -> None:
+        """Stop now: no new connections, every connection is cut, every handler is cancelled."""
+        self.state = ServerState.CLOSED
+        if self._health is not None:
+            self._health.shutdown()
+        for serving in self._servings:
+            serving.close()
+        for connection in self._all_connections():
+            connection.abort()
+        self._stop_calls()
+
+    # -- with and await -----------------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[object, None, Listening]:
+        return self.start().__await__()
+
+    async def __aenter__(self) -> Self:
+        if self.state is ServerState.IDLE:
+            await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.drain(None if kind is None else 0.0)
+
+    def __repr__(self) -> str:
+        where = ", ".join(map(str, self.addresses))
+        return f"<Listening {where} {self.state.value} {counts(self.connections, len(self.calls))}>"
+
+
+def counts(connections: int, calls: int) -> str:
+    """Return "3 connections, 12 calls"."""
+    return (
+        f"{connections} connection{'' if connections == 1 else 's'}, {calls} call{'' if calls == 1 else 's'}"
+    )
+
+
+class StopSignals:
+    """SIGTERM and SIGINT, while `stop_signals` has them: the first sets `stopped`, the second calls `again`."""
+
+    def __init__(self) -> None:
+        self.stopped = asyncio.Event()
+        self.again: Callable[[], None] | None = None
+
+    def received(self, number: signal.Signals) -> None:
+        """Take note of a signal."""
+        if not self.stopped.is_set():
+            logger.info("%s: draining", number.name)
+            self.stopped.set()
+        elif self.again is not None:
+            logger.info("%s again: stopping at once", number.name)
+            self.again()
+
+
+@contextmanager
+def stop_signals() -> Iterator[StopSignals]:
+    """Take SIGTERM and SIGINT over for the block, and give them back to whom they belonged.
+
+    Outside of the main thread, and where the event loop has no signal handlers (Windows), nothing is taken over.
+    """
+    signals = StopSignals()
+    loop = asyncio.get_running_loop()
+    before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous = signal.getsignal(number)
+            with suppress(NotImplementedError):
+                loop.add_signal_handler(number, signals.received, number)
+                before[number] = previous
+    try:
+        yield signals
+    finally:
+        for number, previous in before.items():
+            loop.remove_signal_handler(number)
+            if previous is not None:
+                signal.signal(number, previous)

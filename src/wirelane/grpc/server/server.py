@@ -1,0 +1,273 @@
+"""`Server`: the object that handlers are registered with, and that listens.
+
+Contract: the constructor and the registration do no network I/O (a schema given as a path or URL is loaded when it is
+first needed: by the first `method` that names one of its methods, or by `listen`). A server listens once at a time
+and may listen again afterwards. Not safe to use from several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from wirelane.codec import Schema, codec_for
+from wirelane.core import compression as _compression
+from wirelane.core.limits import Limits
+from wirelane.errors import UsageError
+from wirelane.grpc.methods import Method
+from wirelane.grpc.server.adapters import HasMapping, mapping_routes
+from wirelane.grpc.server.lifecycle import Listening, ServerState, counts, stop_signals
+from wirelane.grpc.server.router import Route, Router, check_handler, schema_route
+from wirelane.grpc.services.health import Health
+from wirelane.grpc.services.reflection import Reflection
+from wirelane.net.tls import resolve_tls
+
+if TYPE_CHECKING:
+    import ssl
+
+    from wirelane.codec.schema import SchemaSource
+    from wirelane.core.target import Address
+    from wirelane.grpc.services.base import BuiltinService
+    from wirelane.net.tls import TlsConfig
+
+__all__ = ["Server"]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class Server:
+    """A gRPC server.
+
+    Args:
+        services: Services to add: see `add_service`.
+        schema: What `Schema.load` takes, or a `Schema`: names the methods that `method` may be given as text.
+        tls: `TlsConfig(cert=, key=)` or an `ssl.SSLContext`; with `ca=`, clients must show a certificate. None: none.
+        limits: Sizes, counts and times; `Limits()` if None.
+        reflection: Serve grpc.reflection.v1 and v1alpha.
+        health: Serve grpc.health.v1; `server.health` is what it answers from.
+        compression: Compress the replies with this ("gzip", "deflate") for the clients that accept it.
+
+    Raises:
+        UsageError: A service or a handler in it is not one; `compression` is not known.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[object] = (),
+        *,
+        schema: SchemaSource | None = None,
+        tls: bool | TlsConfig | ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+        reflection: bool = True,
+        health: bool = True,
+        compression: str | None = None,
+    ) -> None:
+        if compression is not None and compression not in _compression.SUPPORTED:
+            known = ", ".join(_compression.SUPPORTED)
+            raise UsageError(f"compression={compression!r} is not known here; known are {known}")
+        if tls is True:
+            raise UsageError("tls=True is not enough for a server; give TlsConfig(cert=..., key=...)")
+        self.limits = limits or Limits()
+        self._tls = None if tls is False else resolve_tls(tls, default=None)
+        self._compression = compression
+        self._schema_source = schema
+        self._schema: Schema | None = None
+        self._router = Router()
+        self._listening: Listening | None = None
+        self._health = Health() if health else None
+        self._add_builtin_services(reflection=reflection)
+        for service in services:
+            self.add_service(service)
+
+    def _add_builtin_services(self, *, reflection: bool) -> None:
+        builtin: list[BuiltinService] = []
+        if self._health is not None:
+            builtin.append(self._health)
+        if reflection:
+            builtin.append(Reflection(self._router.routes.values, lambda: self.schema))
+        for service in builtin:
+            for method in service.methods():
+                self._router.add(
+                    schema_route(service.schema, method.name, method.handler, background=method.background)
+                )
+
+    # -- registration -------------------------------------------------------------------------------------------
+
+    @property
+    def schema(self) -> Schema | None:
+        """The schema, loaded now if it was not; None if the server was given none.
+
+        Raises:
+            SchemaError: It does not compile.
+        """
+        if self._schema is None and self._schema_source is not None:
+            self._schema = Schema.load(self._schema_source, limits=self.limits)
+        return self._schema
+
+    @property
+    def health(self) -> Health:
+        """What the health service answers from. Raises UsageError with `health=False`."""
+        if self._health is None:
+            raise UsageError("this server has no health service (health=False)")
+        return self._health
+
+    def method(self, method: str | Method[Any, Any]) -> Callable[[F], F]:
+        """Register the decorated function as the handler of a method.
+
+        Args:
+            method: "pkg.Service/Method" or "Service/Method" of the schema (messages are dicts), or a `Method` with
+                message types.
+
+        The function takes `(request)` or `(request, context)`. It is `async def`, and for a method that streams
+        replies an async generator, or `async def` returning an async iterator. Where the client streams, the
+        request is an async iterator.
+
+        Raises:
+            UsageError: No such method, or it has a handler already, or the function does not fit.
+        """
+
+        def register(function: F) -> F:
+            self._add(self._route(method, function))
+            return function
+
+        return register
+
+    def add_service(self, service: object) -> None:
+        """Add the handlers of a service.
+
+        Args:
+            service: An object with `__mapping__()`, as grpclib and betterproto2 generate bases for; one with
+                `__methods__()` that returns {`Method` or method name: function}; or such a mapping itself.
+
+        Raises:
+            UsageError: It is none of these, or what `method` raises. Then none of it was added.
+        """
+        routes = self._service_routes(service)
+        for route in routes:
+            self._router.check_free(route)
+        for route in routes:
+            self._add(route)
+
+    def _service_routes(self, service: object) -> list[Route]:
+        if isinstance(service, type):
+            raise UsageError(
+                f"add_service() takes an object, and {service.__name__} is a class: {service.__name__}()"
+            )
+        if isinstance(service, HasMapping):
+            return mapping_routes(service)
+        methods = getattr(service, "__methods__", None)
+        mapping = methods() if callable(methods) else service
+        if not isinstance(mapping, Mapping):
+            raise UsageError(
+                f"{type(service).__name__} is not a service: it has neither __mapping__() (grpclib, betterproto2) "
+                "nor __methods__(), and it is not a mapping of methods to functions"
+            )
+        return [self._route(method, function) for method, function in mapping.items()]
+
+    def _route(self, method: object, function: Callable[..., object]) -> Route:
+        if isinstance(method, Method):
+            name = method.path.removeprefix("/")
+            return Route(
+                path=method.path,
+                cardinality=method.cardinality,
+                handler=function,
+                decode=codec_for(method.request_type).decode,
+                encode=codec_for(method.response_type).encode,
+                takes_context=check_handler(name, method.cardinality, function),
+                types=(method.request_type, method.response_type),
+            )
+        if not isinstance(method, str):
+            raise UsageError(f"a method is given by its name or as a grpc.Method, not as {method!r}")
+        schema = self.schema
+        if schema is None:
+            raise UsageError(f"the server has no schema to find {method!r} in: grpc.Server(schema=...)")
+        return schema_route(schema, method, function)
+
+    def _add(self, route: Route) -> None:
+        self._router.add(route)
+        if self._health is not None:
+            self._health.add(route.service)
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ServerState:
+        """IDLE before the first `listen`, then SERVING, DRAINING, CLOSED."""
+        return self._listening.state if self._listening is not None else ServerState.IDLE
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return self._listening.connections if self._listening is not None else 0
+
+    @property
+    def calls(self) -> int:
+        """How many calls are in flight: their handler runs."""
+        return len(self._listening.calls) if self._listening is not None else 0
+
+    def listen(self, *addresses: str | Address, grace: float | None = None) -> Listening:
+        """Listen at one or several addresses: "host:port", "[ipv6]:port", "unix:/path"; port 0 picks a free one.
+
+        Use it as `async with server.listen(...) as listening:`, which drains at the end of the block, or await it.
+
+        Args:
+            addresses: Where to listen.
+            grace: How long calls in flight may take at the end of the block, in seconds; `limits.drain_grace` if None.
+
+        Raises:
+            UsageError: An address is not one, or the server listens already.
+        """
+        if self.state in (ServerState.SERVING, ServerState.DRAINING):
+            raise UsageError(f"{self!r} listens already; give listen() all addresses at once")
+        _ = self.schema  # a schema that does not compile must not wait for the first reflection request
+        self._listening = Listening(
+            addresses,
+            self._router,
+            tls=self._tls,
+            limits=self.limits,
+            compression=self._compression,
+            health=self._health,
+            grace=grace,
+        )
+        return self._listening
+
+    async def serve(self, *addresses: str | Address, grace: float | None = None) -> None:
+        """Serve until cancelled, or until SIGTERM or SIGINT; then drain for `grace` seconds, and return.
+
+        A second signal, or a second cancellation, stops at once. Signals are taken over only in the main thread.
+
+        Raises:
+            OSError: An address cannot be listened at.
+            asyncio.CancelledError: It was cancelled; it has drained.
+        """
+        with stop_signals() as signals:
+            listening = await self.listen(*addresses, grace=grace)
+            signals.again = listening.abort
+            try:
+                await signals.stopped.wait()
+            finally:
+                await listening.drain()
+
+    async def drain(self, grace: float | None = None) -> None:
+        """Stop accepting, let calls in flight finish for `grace` seconds (`limits.drain_grace`), end them, close.
+
+        Health answers NOT_SERVING from now on. Returns when everything has ended; at once if nothing listens.
+        Cancelled: everything is aborted, and the cancellation goes on when it has ended.
+
+        Raises:
+            UsageError: A handler awaits it, and would be waited for; start it in a task of its own there.
+        """
+        if self._listening is not None:
+            await self._listening.drain(grace)
+
+    def abort(self) -> None:
+        """Cut every connection and cancel every handler now."""
+        if self._listening is not None:
+            self._listening.abort()
+
+    def __repr__(self) -> str:
+        listening = self._listening
+        if listening is None:
+            return f"<Server IDLE {len(self._router.routes)} methods>"
+        where = ", ".join(map(str, listening.addresses))
+        return f"<Server {where} {self.state.value} {counts(self.connections, self.calls)}>"

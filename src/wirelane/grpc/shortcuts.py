@@ -1,0 +1,196 @@
+"""What can be done without making a channel by hand: `connect`, `call`, `reflect`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from wirelane.core.deadline import Deadline
+from wirelane.errors import DeadlineExceeded
+from wirelane.grpc.awaiting import AwaitableCall
+from wirelane.grpc.channel import Channel
+
+if TYPE_CHECKING:
+    import ssl
+    from types import TracebackType
+
+    from wirelane.codec import Schema
+    from wirelane.codec.schema import SchemaSource
+    from wirelane.core.limits import Limits
+    from wirelane.core.metadata import MetadataLike
+    from wirelane.grpc.methods import Method
+    from wirelane.grpc.options import ChannelOptions
+    from wirelane.net.tls import TlsConfig
+    from wirelane.schema import MethodInfo
+
+__all__ = ["Connecting", "call", "connect", "load_schema", "reflect"]
+
+
+class Connecting(AwaitableCall[Channel]):
+    """A channel on its way: await it, or enter it with `async with`, which also closes it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        # Made now, so that Python warns of a connection that nobody awaits.
+        self._coro = self._connect()
+
+    def _coroutine(self) -> Coroutine[Any, Any, Channel]:
+        return self._coro
+
+    async def _connect(self) -> Channel:
+        try:
+            await self._channel.connect()
+        except BaseException:
+            await self._channel.close()
+            raise
+        return self._channel
+
+    async def __aenter__(self) -> Channel:
+        return await self._coro
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._channel.close()
+
+    def __repr__(self) -> str:
+        return f"<connecting {self._channel!r}>"
+
+
+def connect(
+    target: str,
+    *,
+    schema: SchemaSource | None = None,
+    tls: bool | TlsConfig | ssl.SSLContext | None = None,
+    metadata: MetadataLike | None = None,
+    timeout: float | None = None,
+    compression: str | None = None,
+    limits: Limits | None = None,
+    options: ChannelOptions | None = None,
+) -> Connecting:
+    """Connect to a server, and load the schema meanwhile: `async with grpc.connect(...) as channel`.
+
+    Also `channel = await grpc.connect(...)`, with `await channel.close()` in the end. The arguments are those of
+    `Channel`; how long connecting may take is `limits.connect_timeout`. Cancelled, it leaves nothing behind.
+
+    Raises (when awaited or entered):
+        ConnectError, TlsError, ResolveError, PeerError: There is no connection.
+        SchemaError: The schema does not load.
+        RpcError: Server reflection failed.
+
+    Raises:
+        UsageError: A setting cannot be; the error names it.
+    """
+    channel = Channel(
+        target,
+        schema=schema,
+        tls=tls,
+        metadata=metadata,
+        timeout=timeout,
+        compression=compression,
+        limits=limits,
+        options=options,
+    )
+    return Connecting(channel)
+
+
+async def call(
+    target: str,
+    method: str | Method[Any, Any] | MethodInfo,
+    request: object = None,
+    *,
+    schema: SchemaSource | None = None,
+    tls: bool | TlsConfig | ssl.SSLContext | None = None,
+    metadata: MetadataLike | None = None,
+    timeout: float | None = None,
+    compression: str | None = None,
+    limits: Limits | None = None,
+    options: ChannelOptions | None = None,
+) -> Any:
+    """Connect, make one call of any kind, and close. Cancelled, it leaves nothing behind.
+
+    Args:
+        target: As in `Channel`, and so are all that are not named here.
+        method: "pkg.Service/Method", or a `Method`.
+        request: One request; for a method that takes many, an iterable of them (asynchronous or not).
+        schema: As in `Channel`.
+        tls: As in `Channel`.
+        metadata: Of the call.
+        timeout: Seconds for everything: connecting, the schema, the call.
+        compression: As in `Channel`.
+        limits: As in `Channel`.
+        options: As in `Channel`.
+
+    Returns:
+        The reply; a list of the replies if the method streams them.
+
+    Raises:
+        ConnectError, TlsError, ResolveError, PeerError, SchemaError: As `connect`.
+        RpcError: The call failed; DeadlineExceeded if `timeout` was not enough.
+        CodecError, UsageError: As `Channel.unary`.
+    """
+    deadline = Deadline.after(timeout)
+    connecting = connect(
+        target,
+        schema=schema,
+        tls=tls,
+        metadata=metadata,
+        compression=compression,
+        limits=limits,
+        options=options,
+    )
+    scope = asyncio.timeout(timeout)
+    try:
+        async with scope:
+            channel = await connecting
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise DeadlineExceeded(f"no connection to {target} in {timeout:g} s") from error
+    async with channel:
+        left = None if deadline is None else deadline.remaining()
+        return await channel.call(method, request, timeout=left)
+
+
+async def reflect(
+    target: str,
+    *,
+    tls: bool | TlsConfig | ssl.SSLContext | None = None,
+    metadata: MetadataLike | None = None,
+    timeout: float | None = None,
+    limits: Limits | None = None,
+    options: ChannelOptions | None = None,
+) -> Schema:
+    """Connect, ask the server for its schema (server reflection, v1 or v1alpha), and close.
+
+    Cancelled, it leaves nothing behind.
+
+    Args:
+        target: As in `Channel`, and so are all that are not named here.
+        tls: As in `Channel`.
+        metadata: Sent with the reflection calls.
+        timeout: Seconds for each reflection call; the default is `limits.schema_timeout` for all.
+        limits: As in `Channel`; `max_schema_files` and `max_schema_bytes` bound what is taken.
+        options: As in `Channel`.
+
+    Raises:
+        ConnectError, TlsError, ResolveError, PeerError: There is no connection.
+        RpcError: The server has no reflection (UNIMPLEMENTED), or it failed.
+        SchemaError: What the server sent does not link.
+        LimitExceeded: It sent too much.
+    """
+    connecting = connect(
+        target,
+        schema="reflection",
+        tls=tls,
+        metadata=metadata,
+        timeout=timeout,
+        limits=limits,
+        options=options,
+    )
+    async with connecting as channel:
+        return channel.schema
+
+
+load_schema = reflect

@@ -1,0 +1,151 @@
+"""The unary call: one request, one reply.
+
+The hot path: no task, no timer without a deadline, and one wait, for the reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from wirelane.core.method import Cardinality
+from wirelane.errors import BusyError, UsageError
+from wirelane.grpc.awaiting import AwaitableCall
+from wirelane.grpc.base_call import BaseCall
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from wirelane.core.metadata import Metadata, MetadataLike
+    from wirelane.grpc.core import ChannelCore
+    from wirelane.grpc.methods import MethodLike
+    from wirelane.transport.base import ClientStream
+
+__all__ = ["UnaryCall"]
+
+Res = TypeVar("Res")
+
+
+class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
+    """A unary call: `reply = await call`.
+
+    It is sent when it is first awaited, or asked for its initial metadata; its deadline runs from when it was made. A
+    task that is cancelled while it awaits the call cancels the call on the server too. Awaited again, it gives the
+    same reply or error.
+    """
+
+    _awaited = False
+    _reply: Res
+
+    def __init__(
+        self,
+        core: ChannelCore,
+        method: MethodLike,
+        request: object,
+        *,
+        timeout: float | None,
+        metadata: MetadataLike | None,
+        compression: str | None,
+        wait_for_ready: bool | None,
+    ) -> None:
+        super().__init__(
+            core,
+            method,
+            timeout=timeout,
+            metadata=metadata,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
+        )
+        self._request = request
+        # Made now, so that Python warns of a call that nobody awaits.
+        self._coro = self._run()
+
+    def _coroutine(self) -> Coroutine[Any, Any, Res]:
+        self._awaited = True
+        return self._coro
+
+    def throw(self, kind: Any, value: Any = None, traceback: TracebackType | None = None, /) -> Any:
+        """Raise inside the call; for event loops. A call that was opened and never awaited is let go of."""
+        if inspect.getcoroutinestate(self._coro) == inspect.CORO_CREATED:
+            self._drop()
+        return super().throw(kind, value, traceback)
+
+    def __await__(self) -> Generator[Any, Any, Res]:
+        if self._awaited:
+            return self._again().__await__()
+        self._awaited = True
+        return self._coro.__await__()
+
+    async def initial_metadata(self) -> Metadata:
+        """Return what the server sends before its reply, sending the call if it has not been.
+
+        Cancelled before anybody awaits the call, it cancels the call.
+
+        Raises:
+            RpcError: The call ended without initial metadata, and with an error.
+        """
+        try:
+            await self._opened()
+            return await self._initial_metadata()
+        except BaseException:
+            if not self._awaited:
+                self._give_up()
+            raise
+
+    def cancel(self) -> None:
+        """Cancel the call: whoever awaits it gets `RpcError` CANCELLED. Nothing happens once it has ended."""
+        super().cancel()
+        if not self._awaited:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End a call that nobody awaits; whoever still does gets its ending."""
+        self._awaited = True
+        self._coro.close()
+        self._drop()
+
+    async def _run(self) -> Res:
+        try:
+            if self._stream is None:
+                # Written so for speed: most calls are opened here and by nobody else.
+                await (self._start() if self._task is None else self._opened())
+            reply: Res = await self._single_reply()
+        except BaseException:
+            self._drop()
+            raise
+        self._settle()
+        self._reply = reply
+        return reply
+
+    async def _opened(self) -> ClientStream:
+        """Send the call, unless it was."""
+        while (stream := self._stream) is None:
+            if self._task is not None:
+                await asyncio.wait((self._task,))
+            else:
+                await self._start()
+        return stream
+
+    async def _start(self) -> None:
+        if not self._began:
+            self._begin()
+        elif self._local is not None:
+            raise self._error(self._local)
+        bound = self._core.bind(self._method) or await self._bind()
+        self._bound = bound
+        bound.require(Cardinality.UNARY)
+        payload, compressed = self._pack(self._request)
+        await self._open(payload, compressed, True)
+
+    async def _again(self) -> Res:
+        """The reply or error of a call that was awaited before."""
+        if not self._settled and self._began:
+            raise BusyError(f"another task is already waiting for this call of {self.method}")
+        ending = self._ending()
+        if ending is None:
+            raise UsageError(f"this call of {self.method} failed before it was sent; make a new one")
+        if not hasattr(self, "_reply"):
+            raise self._error(ending)
+        return self._reply

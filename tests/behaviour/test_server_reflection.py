@@ -1,0 +1,248 @@
+"""Server reflection as grpcio's reflection client sees it (v1alpha), and v1 by its messages."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc as grpcio
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from support.server_support import ASK, DEMO_SERVICE, demo_server, generate_demo, grpcio_client, listening
+from wirelane.core.method import Cardinality
+from wirelane.grpc.methods import Method
+from wirelane.grpc.server import Server
+
+V1 = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+BUILTIN = {
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+}
+
+SHOP = {
+    "shop/shop.proto": """
+        syntax = "proto2";
+        package shop;
+        import "shop/money.proto";
+        import "google/protobuf/timestamp.proto";
+        message Order {
+          optional Money price = 1;
+          optional google.protobuf.Timestamp at = 2;
+          extensions 100 to 199;
+        }
+        service Shop { rpc Buy(Order) returns (Money); }
+    """,
+    "shop/money.proto": """
+        syntax = "proto2";
+        package shop;
+        message Money { optional int64 units = 1; }
+    """,
+    "shop/gift.proto": """
+        syntax = "proto2";
+        package shop;
+        import "shop/shop.proto";
+        extend Order { optional string wrapping = 101; optional string card = 150; }
+    """,
+}
+
+
+def shop_server():
+    server = Server(schema=SHOP)
+
+    @server.method("Shop/Buy")
+    async def buy(request):
+        return {}
+
+    return server
+
+
+async def in_thread(at, ask):
+    """Run `ask(database)` with grpcio's reflection database, which blocks."""
+
+    def work():
+        with grpcio.insecure_channel(f"127.0.0.1:{at.port}") as channel:
+            return ask(ProtoReflectionDescriptorDatabase(channel))
+
+    return await asyncio.to_thread(work)
+
+
+async def ask_v1(client, *requests):
+    """Ask v1, whose messages have the same fields as those of v1alpha."""
+    call = client.channel.stream_stream(
+        V1,
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )(iter([reflection_pb2.ServerReflectionRequest(**request) for request in requests]))
+    return [reply async for reply in call]
+
+
+def files_of(reply):
+    """Return the names of the files in an answer."""
+    protos = reply.file_descriptor_response.file_descriptor_proto
+    return [descriptor_pb2.FileDescriptorProto.FromString(proto).name for proto in protos]
+
+
+async def test_grpcio_lists_the_services():
+    async with listening(shop_server()) as at:
+        assert set(await in_thread(at, lambda database: database.get_services())) == BUILTIN | {"shop.Shop"}
+
+
+async def test_grpcio_builds_the_messages_of_a_service():
+    def ask(database):
+        pool = descriptor_pool.DescriptorPool(database)
+        service = pool.FindServiceByName("shop.Shop")
+        order = service.methods_by_name["Buy"].input_type
+        return [(field.name, field.message_type.full_name) for field in order.fields]
+
+    async with listening(shop_server()) as at:
+        fields = await in_thread(at, ask)
+    assert fields == [("price", "shop.Money"), ("at", "google.protobuf.Timestamp")]
+
+
+async def test_grpcio_finds_extensions():
+    def ask(database):
+        numbers = list(database.FindAllExtensionNumbers("shop.Order"))
+        database.FindFileContainingExtension("shop.Order", 150)  # gives nothing back, but keeps the file
+        return numbers, [field.name for field in database.FindFileByName("shop/gift.proto").extension]
+
+    async with listening(shop_server()) as at:
+        assert await in_thread(at, ask) == ([101, 150], ["wrapping", "card"])
+
+
+async def test_builtin_services_describe_themselves():
+    def ask(database):
+        pool = descriptor_pool.DescriptorPool(database)
+        return [pool.FindServiceByName(name).full_name for name in sorted(BUILTIN)]
+
+    async with listening(Server()) as at:
+        assert await in_thread(at, ask) == sorted(BUILTIN)
+
+
+async def test_v1_answers_every_question():
+    async with listening(shop_server()) as at, grpcio_client(at) as client:
+        extension = reflection_pb2.ExtensionRequest(containing_type="shop.Order", extension_number=101)
+        replies = await ask_v1(
+            client,
+            {"host": "here", "file_by_filename": "shop/money.proto"},
+            {"file_containing_symbol": "shop.Shop.Buy"},
+            {"file_containing_extension": extension},
+            {"all_extension_numbers_of_type": "shop.Order"},
+            {"list_services": "*"},
+        )
+    assert files_of(replies[0]) == ["shop/money.proto"]
+    assert replies[0].valid_host == replies[0].original_request.host == "here"
+    # What the stream was sent before is left out; the file asked for comes first.
+    assert files_of(replies[1]) == ["shop/shop.proto", "google/protobuf/timestamp.proto"]
+    assert files_of(replies[2]) == ["shop/gift.proto"]
+    numbers = replies[3].all_extension_numbers_response
+    assert (numbers.base_type_name, list(numbers.extension_number)) == ("shop.Order", [101, 150])
+    assert {service.name for service in replies[4].list_services_response.service} == BUILTIN | {"shop.Shop"}
+
+
+async def test_a_file_asked_for_twice_is_sent_twice():
+    async with listening(shop_server()) as at, grpcio_client(at) as client:
+        replies = await ask_v1(client, *[{"file_by_filename": "shop/money.proto"}] * 2)
+    assert [files_of(reply) for reply in replies] == [["shop/money.proto"]] * 2
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"file_by_filename": "no/such.proto"},
+        {"file_containing_symbol": "no.such.Symbol"},
+        {"file_containing_symbol": ""},
+        {
+            "file_containing_extension": reflection_pb2.ExtensionRequest(
+                containing_type="shop.Order", extension_number=199
+            )
+        },
+        {
+            "file_containing_extension": reflection_pb2.ExtensionRequest(
+                containing_type="no.such.Type", extension_number=1
+            )
+        },
+        {"all_extension_numbers_of_type": "no.such.Type"},
+    ],
+)
+async def test_what_is_not_known_is_a_not_found_answer_and_the_stream_goes_on(question):
+    async with listening(shop_server()) as at, grpcio_client(at) as client:
+        refused, answered = await ask_v1(client, question, {"list_services": ""})
+    assert refused.error_response.error_code == grpcio.StatusCode.NOT_FOUND.value[0]
+    assert refused.error_response.error_message
+    assert answered.list_services_response.service
+
+
+async def test_a_request_that_asks_nothing_is_an_invalid_argument_answer():
+    async with listening(shop_server()) as at, grpcio_client(at) as client:
+        (reply,) = await ask_v1(client, {"host": "here"})
+    assert reply.error_response.error_code == grpcio.StatusCode.INVALID_ARGUMENT.value[0]
+
+
+async def test_service_of_protobuf_classes_is_described(tmp_path_factory):
+    generated = generate_demo(tmp_path_factory.mktemp("reflection"))
+    server = Server()
+
+    @server.method(Method(f"{DEMO_SERVICE}/One", Cardinality.UNARY, generated.pb2.Ask, generated.pb2.Answer))
+    async def one(request):
+        return generated.pb2.Answer()
+
+    def ask(database):
+        pool = descriptor_pool.DescriptorPool(database)
+        return pool.FindServiceByName(DEMO_SERVICE).methods_by_name["One"].input_type.full_name
+
+    async with listening(server) as at:
+        assert await in_thread(at, ask) == ASK
+
+
+async def test_service_of_classes_without_descriptors_is_listed_and_not_described(tmp_path_factory):
+    generated = generate_demo(tmp_path_factory.mktemp("reflection"))
+    better = generated.betterproto2
+    server = Server()
+
+    @server.method(Method(f"{DEMO_SERVICE}/One", Cardinality.UNARY, better.Ask, better.Answer))
+    async def one(request):
+        return better.Answer()
+
+    async with listening(server) as at, grpcio_client(at) as client:
+        listed, described = await ask_v1(
+            client, {"list_services": ""}, {"file_containing_symbol": DEMO_SERVICE}
+        )
+    assert DEMO_SERVICE in {service.name for service in listed.list_services_response.service}
+    assert described.error_response.error_code == grpcio.StatusCode.NOT_FOUND.value[0]
+
+
+async def test_handlers_added_while_the_server_runs_are_reflected():
+    server = demo_server()
+
+    async with listening(server) as at:
+        assert set(await in_thread(at, lambda database: database.get_services())) == BUILTIN
+
+        @server.method("Demo/One")
+        async def one(request):
+            return {}
+
+        assert DEMO_SERVICE in set(await in_thread(at, lambda database: database.get_services()))
+
+
+async def test_server_without_reflection_answers_unimplemented():
+    async with listening(Server(reflection=False)) as at:
+        with pytest.raises(grpcio.RpcError) as caught:
+            await in_thread(at, lambda database: database.get_services())
+    assert caught.value.code() is grpcio.StatusCode.UNIMPLEMENTED
+
+
+async def test_reflection_stream_left_open_does_not_hold_a_drain_up():
+    server = shop_server()
+    async with listening(server) as at, grpcio_client(at) as client:
+        call = client.channel.stream_stream(
+            V1,
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        await call.read()
+        await server.drain(3600)
+        call.cancel()
