@@ -1,0 +1,95 @@
+"""What each program in examples/ shows when it is run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.cli_support import environment, serving, wirelane
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def _run(name: str, *arguments: str) -> str:
+    """Run an example to its end; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        env=environment(),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_runs_by_itself(path: Path) -> None:
+    assert _run(path.name)
+
+
+def test_the_client_shows_replies_and_an_error() -> None:
+    assert _run("grpc_client.py") == (
+        "5 + 3 = 8.0\n"
+        "0.5 + 0.25 = 0.75\n"
+        "there is no division: UNIMPLEMENTED: method 'divide' of service 'Summator' is not implemented here\n"
+    )
+
+
+def test_the_client_calls_a_server_that_it_is_given() -> None:
+    with serving() as served:
+        assert _run("grpc_client.py", served.grpc).startswith("5 + 3 = 8.0\n")
+
+
+def test_the_server_greets() -> None:
+    assert _run("grpc_server.py") == "Hello, newcomer!\n"
+
+
+def test_the_server_serves_at_the_address_that_it_is_given() -> None:
+    import signal
+    import socket
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+    process = subprocess.Popen([sys.executable, str(EXAMPLES / "grpc_server.py"), address], env=environment())
+    try:
+        _wait_for(address)
+        done = wirelane("call", address, "Greeter/SayHello", "-d", '{"name": "you"}', "--compact")
+        assert done.out == '{"message":"Hello, you!"}\n'
+        assert wirelane("call", address, "Greeter/SayHello").code == 64 + 3
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(50) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for(address: str) -> None:
+    """Try to connect until somebody listens."""
+    import socket
+    import time
+
+    host, _, port = address.rpartition(":")
+    ends = time.monotonic() + 50
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except ConnectionRefusedError:
+            assert time.monotonic() < ends, "it never listened"
+
+
+def test_the_chat_is_a_conversation() -> None:
+    lines = _run("bidi_chat.py").splitlines()
+    assert lines[0] == "{'name': 'echo', 'text': 'welcome!'}"
+    assert [line.rpartition(" said ")[2] for line in lines[1:]] == [
+        "'is anybody there?'\"}",
+        "'one'\"}",
+        "'two'\"}",
+    ]
