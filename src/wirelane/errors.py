@@ -109,7 +109,7 @@ class RpcError(WirelaneError):
         message: The text that came with it; may be empty.
         details: Error details (google.rpc.Status), each a mapping with its type under "@type"; one of a type
             that is not known here is `{"@type": ..., "value": bytes}`.
-        metadata: Trailing metadata; None if there was none to speak of.
+        metadata: Trailing metadata, empty if the call ended without; None on an error that no call made.
         initial_metadata: What the server sent before its first message, if it came that far.
         from_peer: The server sent this status; otherwise this end made it up from what happened.
         attempts: How many times the call was sent, retries included.

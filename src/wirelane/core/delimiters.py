@@ -155,7 +155,7 @@ class UntilEof:
     def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
         if len(buffer) > self.limit:
             raise LimitExceeded(
-                f"the stream goes on after {self.limit} bytes",
+                f"the stream goes on after {self.limit} bytes ({self.limit_name})",
                 limit=self.limit_name,
                 maximum=self.limit,
                 partial=buffer.peek(self.limit),
@@ -202,7 +202,7 @@ class Matching:
         if len(text) < self.demand:
             return None
         raise LimitExceeded(
-            f"no match of {self.pattern.pattern!r} within {self.demand} bytes",
+            f"no match of {self.pattern.pattern!r} within {self.demand} bytes (window)",
             limit="window",
             maximum=self.demand,
             partial=text,
@@ -291,7 +291,7 @@ def marker_rule(marker: bytes | tuple[bytes, ...], size: int, keep: bool, limit_
 
 def _no_marker(buffer: ReadBuffer, limit: int, name: str) -> LimitExceeded:
     return LimitExceeded(
-        f"no marker within {limit} bytes", limit=name, maximum=limit, partial=buffer.peek(limit)
+        f"no marker within {limit} bytes ({name})", limit=name, maximum=limit, partial=buffer.peek(limit)
     )
 
 

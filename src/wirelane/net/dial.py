@@ -101,6 +101,7 @@ async def _open(protocol: asyncio.Protocol, sock: socket.socket) -> asyncio.Tran
         transport, _ = await asyncio.shield(opening)
     except asyncio.CancelledError:
         opening.add_done_callback(_abort)
+        await asyncio.wait((opening,))  # a turn of the loop or two: the socket is connected
         raise
     return transport
 

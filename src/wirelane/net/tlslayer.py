@@ -35,8 +35,12 @@ _RECORD = 16384
 Data = bytes | bytearray | memoryview
 
 _CLOSE_TIMEOUT = 5.0
+# A fatal alert, unexpected_message (RFC 8446 section 6.2), in the record of any version.
+_UNEXPECTED_MESSAGE = b"\x15\x03\x01\x00\x02\x02\x0a"
 _LINGER = 1.0
 """Seconds a server waits, after a failed handshake, for the client to read why."""
+
+_REFUSED = "it may require a client certificate: TlsConfig(cert=..., key=...)"
 
 
 class _State(enum.Enum):
@@ -344,7 +348,11 @@ class TlsTransport(asyncio.Transport):
         verb = "sent" if self._server_side else "answered with"
         text = f"{self._who} speaks plaintext (it {verb} {spoken}), not TLS"
         hint = "the client must connect with TLS" if self._server_side else "connect without TLS"
-        self._handshake_failed(TlsError(text, host=self._name or self._peer, step="handshake", hint=hint))
+        if self._server_side and self._raw is not None:
+            # As other TLS servers do: a client that knows TLS when it sees it can say what went wrong.
+            self._raw.write(_UNEXPECTED_MESSAGE)
+        error = TlsError(text, host=self._name or self._peer, step="handshake", hint=hint)
+        self._handshake_failed(error, tell=True)
         return True
 
     def _handshake_ended(self) -> None:
@@ -414,10 +422,12 @@ class TlsTransport(asyncio.Transport):
         except ssl.SSLWantReadError:
             if self._raw_eof:
                 # Not left to OpenSSL: whether it tells this from an end depends on an option of the context.
-                self._read_end = ConnectionLost(
-                    f"{self._who} broke the connection: the TLS stream ended without close_notify, "
-                    "what was received may be incomplete"
+                said = f"{self._who} broke the connection: the TLS stream ended without close_notify, "
+                early = self._early and not pieces
+                said += (
+                    f"before anything came; {_REFUSED}" if early else "what was received may be incomplete"
                 )
+                self._read_end = ConnectionLost(said)
         except ssl.SSLZeroReturnError:
             self._read_end = True
         except ssl.SSLError as exc:
@@ -528,6 +538,12 @@ class TlsTransport(asyncio.Transport):
         error.__cause__ = exc
         return error
 
+    @property
+    def _early(self) -> bool:
+        """Whether a server may be refusing us: in TLS 1.3 it does so after our side of the handshake."""
+        nothing_came = not (self._received or self._held)
+        return nothing_came and not self._server_side and self._tls.version() == "TLSv1.3"
+
     def _lost(self, exc: Exception | None) -> Exception | None:
         """Return what the protocol is told of a loss below.
 
@@ -535,13 +551,9 @@ class TlsTransport(asyncio.Transport):
         """
         if self._settled:
             return None
-        early = not self._server_side and not self._received and self._tls.version() == "TLSv1.3"
-        if not early or not isinstance(exc, ConnectionResetError | BrokenPipeError):
+        if not self._early or not isinstance(exc, ConnectionResetError | BrokenPipeError):
             return exc
-        lost = ConnectionLost(
-            f"{self._who} reset the connection right after the TLS handshake; "
-            "it may require a client certificate: TlsConfig(cert=..., key=...)"
-        )
+        lost = ConnectionLost(f"{self._who} reset the connection right after the TLS handshake; {_REFUSED}")
         lost.__cause__ = exc
         return lost
 

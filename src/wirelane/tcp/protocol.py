@@ -30,6 +30,7 @@ from wirelane.errors import (
     UsageError,
 )
 from wirelane.net import start_tls
+from wirelane.net.connect import describe_os_error
 from wirelane.tcp.sending import TURNS_TO_LOOK, Sender
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ class TcpProtocol(asyncio.Protocol):
     def loss(self, partial: bytes = b"") -> ConnectionLost:
         """Return why the connection is lost, each time a new error, with the first cause behind it."""
         cause = self._cause
-        reason = str(cause) if cause is not None and str(cause) else "the connection is gone"
+        reason = "the connection is gone" if cause is None else describe_os_error(cause)
         error = ConnectionLost(f"connection lost: {reason}", partial=partial)
         error.__cause__ = cause
         return error

@@ -373,7 +373,8 @@ async def test_plaintext_client_is_closed_and_logged_once(authority, caplog, hel
             mine = transport.get_extra_info("sockname")[1]
             transport.write(hello)
             await recorder.until_lost()
-            assert recorder.received == b""
+            # The alert by which a client knows that it should have spoken TLS.
+            assert recorder.received == b"\x15\x03\x01\x00\x02\x02\x0a"
         assert listening.failed_handshakes == 3
         assert not accepting.made
         await settle()
