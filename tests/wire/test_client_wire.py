@@ -306,6 +306,34 @@ async def test_a_call_that_ends_inside_a_message_is_an_error(link: Link) -> None
         assert stream.ending.code is StatusCode.INTERNAL
 
 
+async def test_the_same_head_may_come_with_and_without_the_end(link: Link) -> None:
+    async with client_and_raw_server(link) as (client, raw):
+        for end in (True, False, True, False):
+            stream = await unary(client)
+            head = await raw.request()
+            raw.write(raw.headers(head.stream, [*RESPONSE, ("grpc-status", "9"), ("x", "1")], end=end))
+            if not end:
+                raw.write(
+                    frame(DATA, 0, head.stream, message(b"reply")), raw.headers(head.stream, OK, end=True)
+                )
+            payloads = await ended(stream)
+            assert payloads == ([] if end else [b"reply"])
+            assert stream.ending is not None
+            assert stream.ending.code is (StatusCode.FAILED_PRECONDITION if end else StatusCode.OK)
+
+
+async def test_metadata_that_was_received_is_the_receivers_own(link: Link) -> None:
+    async with client_and_raw_server(link) as (client, raw):
+        for _ in range(4):
+            stream = await unary(client)
+            head = await raw.request()
+            raw.answer(head.stream, trailers=[("grpc-status", "0"), ("x", "1")])
+            await ended(stream)
+            assert stream.ending is not None
+            assert list(stream.ending.metadata.items()) == [("x", "1")]
+            stream.ending.metadata["x"] = "changed"
+
+
 async def test_non_ascii_metadata_does_not_cost_the_status(link: Link) -> None:
     async with client_and_raw_server(link) as (client, raw):
         stream = await unary(client)

@@ -92,6 +92,25 @@ async def test_many_small_messages_keep_their_order_and_flags(link: Link) -> Non
         await sending
 
 
+async def test_a_sender_that_nothing_stops_lets_others_run(link: Link) -> None:
+    turns = 0
+    seen: list[int] = []
+
+    async def flood(stream: ServerStream) -> None:
+        for _ in range(2000):
+            seen.append(turns)
+            await stream.send(b"x")
+        stream.finish(StatusCode.OK)
+
+    async with client_and_server(link, Calls(flood)) as (client, _):
+        stream = await unary(client)
+        while not seen or len(seen) < 2000:
+            turns += 1
+            await asyncio.sleep(0)
+        assert max(seen.count(turn) for turn in set(seen)) <= 200
+        assert await ended(stream) == [b"x"] * 2000
+
+
 async def test_heads_trailers_and_deadlines_travel(link: Link) -> None:
     calls = Calls(answer_at_once)
     async with client_and_server(link, calls) as (client, _):

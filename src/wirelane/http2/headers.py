@@ -60,10 +60,11 @@ class HeaderBlock:
         error: Why the list is malformed (section 8.1.1), or None.
         content_length: The declared length, or None.
         status: `:status` as a number in a response, else 0.
-        memo: For the layer above: what it made of the block, so that it need not do so again.
+        memo: For the layer above: what it made of the block as a head, so that it need not do so again.
+        ending_memo: The same for the block as the end of a stream; the same octets may come as either.
     """
 
-    __slots__ = ("content_length", "error", "headers", "memo", "size", "status")
+    __slots__ = ("content_length", "ending_memo", "error", "headers", "memo", "size", "status")
 
     def __init__(self, headers: HeaderList, kind: BlockKind) -> None:
         self.headers = headers
@@ -71,6 +72,7 @@ class HeaderBlock:
         self.content_length: int | None = None
         self.status = 0
         self.memo: object = None
+        self.ending_memo: object = None
         self.error = self._check(kind)
 
     def _check(self, kind: BlockKind) -> str | None:

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, cast
 from wirelane.core.framing import frame_message
 from wirelane.core.http_status import status_from_reset
 from wirelane.core.limits import Limits
-from wirelane.errors import BusyError, ConnectError, LimitExceeded, PeerError, UsageError
+from wirelane.errors import (
+    BusyError,
+    ConnectError,
+    ConnectionLost,
+    LimitExceeded,
+    PeerError,
+    TlsError,
+    UsageError,
+    WirelaneError,
+)
 from wirelane.http2 import ErrorCode, HeaderBlock, Stream
+from wirelane.net.connect import describe_os_error
 from wirelane.net.dial import dial
 from wirelane.status import StatusCode
 from wirelane.transport.base import (
@@ -28,7 +38,7 @@ from wirelane.transport.protocol import H2Protocol, wait_for
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from wirelane.core.target import Address
     from wirelane.net.tls import TlsConfig
@@ -144,6 +154,7 @@ class H2ClientStream(Stream):
             raise BusyError("another task is already sending on this call")
         self._send_closed = end
         if self.connection.send(self, frame_message(payload, compressed), end_stream=end):
+            await self._owner.take_turn()
             return
         await self._drain()
 
@@ -267,7 +278,8 @@ class H2ClientConnection(H2Protocol):
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._greeting: bytes | None = b""
         self._slots: deque[asyncio.Future[None]] = deque()
-        self._stable: dict[tuple[str, str, str | None, str, str | None], Stable] = {}
+        # Fields that repeat from call to call, and their size, by what they are made of.
+        self._stable: dict[tuple[str, str, str | None, str, str | None], tuple[Stable, int]] = {}
         self._callbacks: list[Callable[[ClientConnection], None]] = []
         self._unavailable = False
         # Calls between being given a slot and opening their stream.
@@ -306,15 +318,17 @@ class H2ClientConnection(H2Protocol):
         if not self.available:
             raise Unavailable(f"{self.target} takes no more calls")
         key = (head.path, head.authority, head.encoding, head.accept_encoding, head.user_agent)
-        stable = self._stable.get(key)
-        if stable is None:
+        known = self._stable.get(key)
+        if known is None:
             if len(self._stable) >= 512:
                 self._stable.clear()
-            stable = self._stable[key] = request_stable(head, self._scheme)
+            stable = request_stable(head, self._scheme)
+            known = self._stable[key] = (stable, _list_size(stable))
+        stable, size = known
         variable = request_variable(head)
         limit = engine.peer_max_header_list
         stream = H2ClientStream(self)
-        if limit is not None and _list_size(stable, variable) > limit:
+        if limit is not None and size + _list_size(variable) > limit:
             stream.cancel(
                 Ending(
                     StatusCode.RESOURCE_EXHAUSTED,
@@ -395,13 +409,37 @@ class H2ClientConnection(H2Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._ready.done():
-            error = exc or PeerError(
-                f"{self.target} closed the connection at once, before it said anything; "
-                + ("is it a gRPC server?" if self._scheme == b"https" else "does it expect TLS?")
-            )
-            self._ready.set_exception(error)
+            self._ready.set_exception(self._lost_at_once(exc))
             self._ready.exception()
         super().connection_lost(exc)
+
+    def _lost_at_once(self, exc: Exception | None) -> WirelaneError:
+        """Return the error of a connection that ended before the server's SETTINGS."""
+        if isinstance(exc, WirelaneError) and not isinstance(exc, ConnectionLost):
+            return exc
+        secure = self._scheme == b"https"
+        question = "is it a gRPC server?" if secure else "does it expect TLS?"
+        error: WirelaneError
+        if exc is None:
+            error = PeerError(
+                f"{self.target} closed the connection at once, before it said anything; {question}"
+            )
+        elif secure:
+            # h2 was agreed to, so that little else is left; BoringSSL refuses a client without a word.
+            error = TlsError(
+                f"{self.target} broke the connection right after the TLS handshake, before it said anything",
+                host=self.target,
+                step="after the handshake",
+                hint="it may require a client certificate: TlsConfig(cert=..., key=...)",
+            )
+        else:
+            error = ConnectError(
+                f"{self.target} broke the connection before it said anything: {describe_os_error(exc)}; {question}",
+                address=self.target,
+                attempts=((self.target, exc),),
+            )
+        error.__cause__ = exc
+        return error
 
     def settings_changed(self) -> None:
         if not self._ready.done():
@@ -446,8 +484,9 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
         waiter.set_result(None)
 
 
-def _list_size(stable: Stable, variable: list[tuple[bytes, bytes]]) -> int:
-    return sum(len(name) + len(value) + 32 for name, value in (*stable, *variable))
+def _list_size(fields: Iterable[tuple[bytes, bytes]]) -> int:
+    """Size as MAX_HEADER_LIST_SIZE counts it (RFC 9113 section 6.5.2)."""
+    return sum([len(name) + len(value) + 32 for name, value in fields])
 
 
 def _oversized(block: HeaderBlock, limits: Limits) -> str:

@@ -181,6 +181,15 @@ def trailers(
 
 def parse_response(block: HeaderBlock) -> ResponseHead | Ending:
     """Read a response head that does not end the stream; an Ending if it is no gRPC answer."""
+    memo = block.memo
+    if not isinstance(memo, (ResponseHead, Ending)):
+        memo = block.memo = _parse_response(block)
+    if isinstance(memo, ResponseHead):
+        return ResponseHead(memo.metadata.copy(), memo.encoding)
+    return memo
+
+
+def _parse_response(block: HeaderBlock) -> ResponseHead | Ending:
     fields = dict(block.headers)
     if block.status != 200 or not _is_grpc(fields.get(b"content-type", b"")):
         return _not_grpc(block.status, fields)
@@ -196,6 +205,13 @@ def parse_response(block: HeaderBlock) -> ResponseHead | Ending:
 
 def parse_ending(block: HeaderBlock) -> Ending:
     """Read trailers, or a response that is trailers alone."""
+    memo = block.ending_memo
+    if not isinstance(memo, Ending):
+        memo = block.ending_memo = _parse_ending(block)
+    return Ending(memo.code, memo.message, memo.metadata.copy(), memo.details, from_peer=memo.from_peer)
+
+
+def _parse_ending(block: HeaderBlock) -> Ending:
     fields = dict(block.headers)
     text = fields.get(b"grpc-status")
     if text is None:

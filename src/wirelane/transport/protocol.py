@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, cast
 
 from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
+from wirelane.net.connect import describe_os_error
 from wirelane.transport.base import Peer
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["H2Protocol", "peer_of", "wait_for"]
 
 logger = logging.getLogger("wirelane.transport")
+
+
+# Messages that one turn of the loop may send on a connection before their senders let others run: a sender that the
+# windows never stop would otherwise keep the loop for as long as it has something to say.
+_BURST = 128
 
 
 class H2Protocol(asyncio.Protocol):
@@ -32,6 +38,7 @@ class H2Protocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._closed = self._loop.create_future()
         self._lost: BaseException | None = None
+        self._burst = 0
 
     # asyncio.Protocol
 
@@ -50,7 +57,8 @@ class H2Protocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = exc
         self.engine.end(
-            ErrorCode.NO_ERROR, f"connection lost: {exc}" if exc else "the peer closed the connection"
+            ErrorCode.NO_ERROR,
+            f"connection lost: {describe_os_error(exc)}" if exc else "the peer closed the connection",
         )
         if not self._closed.done():
             self._closed.set_result(None)
@@ -91,7 +99,14 @@ class H2Protocol(asyncio.Protocol):
         """Calls that have not ended."""
         return len(self.engine.streams)
 
+    async def take_turn(self) -> None:
+        """Count a message that was sent without waiting; after many in one turn, wait for the next."""
+        self._burst += 1
+        if self._burst >= _BURST:
+            await asyncio.sleep(0)
+
     def _flush(self) -> None:
+        self._burst = 0
         engine = self.engine
         transport = self._transport
         output = engine.take()

@@ -132,6 +132,7 @@ class H2ServerStream(Stream):
         if not self._head_sent:
             self._send_head(None, None)
         if self.connection.send(self, frame_message(payload, compressed)):
+            await self._owner.take_turn()
             return
         while self.has_pending and not self.ended:
             await wait_for(self, "_send_waiter", self._owner.loop.create_future())
@@ -268,7 +269,10 @@ class H2ServerStream(Stream):
 
 
 class H2ServerConnection(H2Protocol):
-    """One accepted connection. See `base.ServerConnection` for what its methods promise."""
+    """One accepted connection. See `base.ServerConnection` for what its methods promise.
+
+    `said` holds what was logged of strangers already; the connections of a listener share it.
+    """
 
     def __init__(
         self,
@@ -277,11 +281,13 @@ class H2ServerConnection(H2Protocol):
         *,
         on_open: Callable[[H2ServerConnection], None] | None = None,
         on_close: Callable[[H2ServerConnection], None] | None = None,
+        said: set[str] | None = None,
     ) -> None:
         super().__init__(client=False, limits=limits)
         self._on_call = on_call
         self._on_open = on_open
         self._on_close = on_close
+        self._said = set() if said is None else said
         self._first: bytes | None = b""
         self._handshake: asyncio.TimerHandle | None = None
         self._draining = False
@@ -322,7 +328,9 @@ class H2ServerConnection(H2Protocol):
             self._on_open(self)
 
     def _too_slow(self) -> None:
-        logger.info("%s sent no HTTP/2 preface in %s s: closed", self.peer, self.limits.handshake_timeout)
+        self._say(
+            "slow", "%s sent no HTTP/2 preface in %s s: closed", self.peer, self.limits.handshake_timeout
+        )
         self.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -338,7 +346,7 @@ class H2ServerConnection(H2Protocol):
         self.engine.receive(data)
 
     def _refuse(self, speaks: str) -> None:
-        logger.info("%s speaks %s: closed", self.peer, speaks)
+        self._say(speaks, "%s speaks %s: closed", self.peer, speaks)
         self._first = None
         self.engine.take()
         if self._transport is not None:
@@ -346,6 +354,11 @@ class H2ServerConnection(H2Protocol):
                 self._transport.write(HTTP1_ANSWER)
             self._transport.close()
         self.engine.end(ErrorCode.PROTOCOL_ERROR, f"the client speaks {speaks}")
+
+    def _say(self, kind: str, text: str, *args: object) -> None:
+        """Log the first of a kind at INFO and the rest at DEBUG: strangers must not be able to fill the log."""
+        logger.log(logging.DEBUG if kind in self._said else logging.INFO, text, *args)
+        self._said.add(kind)
 
     def settings_changed(self) -> None:
         if self._handshake is not None:
@@ -425,10 +438,11 @@ async def serve(
     """
     limits = limits or Limits()
     serving = Serving()
+    said: set[str] = set()
 
     def factory() -> H2ServerConnection:
         return H2ServerConnection(
-            limits, on_call, on_open=serving.connections.add, on_close=serving.connections.discard
+            limits, on_call, on_open=serving.connections.add, on_close=serving.connections.discard, said=said
         )
 
     serving._listening = await listen(

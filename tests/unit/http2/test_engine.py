@@ -1,0 +1,190 @@
+"""The engine at its edges: windows below zero, turns of blocked streams, GOAWAY from both ends, late frames."""
+
+from __future__ import annotations
+
+import hpack
+import pytest
+
+from support.wire_support import (
+    ACK,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PING,
+    PREFACE,
+    REQUEST,
+    RESPONSE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+)
+from wirelane.core.limits import Limits
+from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
+from wirelane.http2.headers import BlockKind, HeaderDecoder
+
+HEAD = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a/b"))
+BLOCK = hpack.Encoder().encode(REQUEST)
+
+
+class Side:
+    """An engine and what it says and is told; the peer's SETTINGS have arrived."""
+
+    def __init__(self, *, client: bool) -> None:
+        self.over: list[tuple[int, str]] = []
+        self.engine = Connection(client=client, owner=self, limits=Limits())
+        self.engine.start()
+        self.engine.receive((b"" if client else PREFACE) + frame(SETTINGS, 0, 0))
+        self.said()
+
+    def output_ready(self) -> None: ...
+    def stream_closed(self, stream: Stream) -> None: ...
+    def settings_changed(self) -> None: ...
+    def goaway_received(self, code: int, reason: str) -> None: ...
+
+    def engine_ended(self, code: int, reason: str) -> None:
+        self.over.append((code, reason))
+
+    def stream_requested(self, block: HeaderBlock) -> Stream:
+        return Stream(self.engine)
+
+    def open(self) -> Stream:
+        stream = Stream(self.engine)
+        self.engine.open(stream, HEAD, None)
+        return stream
+
+    def said(self) -> list[tuple[int, int, int, bytes]]:
+        """The frames made since the last time: (type, flags, stream, payload)."""
+        octets = b"".join(self.engine.take())
+        frames = []
+        while octets:
+            size = int.from_bytes(octets[:3], "big")
+            frames.append((octets[3], octets[4], int.from_bytes(octets[5:9], "big"), octets[9 : 9 + size]))
+            octets = octets[9 + size :]
+        return frames
+
+
+def initial_window(size: int) -> bytes:
+    return frame(SETTINGS, 0, 0, b"\0\4" + size.to_bytes(4, "big"))
+
+
+def window_update(stream: int, increment: int) -> bytes:
+    return frame(WINDOW_UPDATE, 0, stream, increment.to_bytes(4, "big"))
+
+
+def test_the_end_of_a_stream_needs_no_window_even_if_that_is_below_zero() -> None:
+    side = Side(client=True)
+    stream = side.open()
+    side.engine.send(stream, b"x" * 1000)
+    side.engine.receive(initial_window(10))
+    assert stream.send_window == 10 - 1000
+    side.said()
+    assert side.engine.send(stream, b"", end_stream=True)
+    assert side.said() == [(DATA, END_STREAM, 1, b"")]
+    assert stream.send_window == 10 - 1000
+
+
+def test_the_end_of_a_stream_leaves_when_the_owner_may_write_again_without_window() -> None:
+    side = Side(client=True)
+    stream, other = side.open(), side.open()
+    side.engine.send(other, b"x" * 65_535)
+    side.engine.writable = False
+    assert not side.engine.send(stream, b"", end_stream=True)
+    side.said()
+    side.engine.writable = True
+    side.engine.pump()
+    assert side.said() == [(DATA, END_STREAM, 1, b"")]
+
+
+def test_blocked_streams_share_the_window_of_the_connection_in_turn() -> None:
+    side = Side(client=True)
+    side.engine.receive(initial_window(1_000_000))
+    streams = [side.open() for _ in range(3)]
+    for stream in streams:
+        side.engine.send(stream, b"x" * 200_000)
+    side.said()
+    turns = []
+    for _ in range(6):
+        side.engine.receive(window_update(0, 10_000))
+        turns += [stream for _, _, stream, _ in side.said()]
+    assert turns[:3] == turns[3:]
+    assert set(turns) == {1, 3, 5}
+
+
+@pytest.mark.parametrize("client", [True, False])
+def test_a_content_length_of_any_size_is_no_accident(client: bool) -> None:
+    side = Side(client=client)
+    if client:
+        side.open()
+    fields = [*(RESPONSE if client else REQUEST), ("content-length", "1" * 5000)]
+    block = hpack.Encoder().encode(fields)
+    side.engine.receive(frame(HEADERS, END_HEADERS, 1, block))
+    heard = side.said()
+    assert (RST_STREAM, 0, 1, (1).to_bytes(4, "big")) in heard
+    assert not side.over
+
+
+def test_a_goaway_never_names_a_later_stream_than_the_one_before() -> None:
+    side = Side(client=False)
+    side.engine.drain()
+    side.engine.receive(frame(PING, ACK, 0, b"wl-drain"))
+    side.engine.receive(frame(HEADERS, END_HEADERS, 1, BLOCK))
+    side.engine.receive(frame(DATA, 0, 0, b"x"))
+    lasts = [int.from_bytes(payload[:4], "big") for kind, _, _, payload in side.said() if kind == GOAWAY]
+    assert lasts == [2**31 - 1, 0, 0]
+
+
+def test_only_the_first_answer_to_the_ping_of_a_drain_counts() -> None:
+    side = Side(client=False)
+    side.engine.drain()
+    for number in range(3):
+        side.engine.receive(frame(PING, ACK, 0, b"wl-drain"))
+        side.engine.receive(frame(HEADERS, END_HEADERS, 2 * number + 1, BLOCK))
+    assert [kind for kind, *_ in side.said()] == [GOAWAY, PING, GOAWAY]
+    assert not side.engine.streams
+
+
+def test_a_drain_goes_on_after_the_peer_has_said_goaway_itself() -> None:
+    side = Side(client=False)
+    side.engine.receive(frame(HEADERS, END_HEADERS, 1, BLOCK) + frame(GOAWAY, 0, 0, bytes(8)))
+    side.said()
+    side.engine.drain()
+    side.engine.receive(frame(PING, ACK, 0, b"wl-drain"))
+    assert [kind for kind, *_ in side.said()] == [GOAWAY, PING, GOAWAY]
+    assert side.engine.goaway_final
+
+
+def test_frames_that_cross_many_resets_do_not_cost_the_connection() -> None:
+    side = Side(client=True)
+    streams = [side.open() for _ in range(3000)]
+    for stream in streams:
+        side.engine.reset(stream, ErrorCode.CANCEL)
+    encoder = hpack.Encoder()
+    for stream in streams:
+        side.engine.receive(frame(HEADERS, END_HEADERS, stream.id, encoder.encode(RESPONSE)))
+        side.engine.receive(frame(DATA, END_STREAM, stream.id, b"late"))
+    assert not side.over
+
+
+def test_frames_on_a_stream_that_the_peer_ended_still_break_the_rules() -> None:
+    side = Side(client=True)
+    stream = side.open()
+    side.engine.send(stream, b"", end_stream=True)
+    side.engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, 1, hpack.Encoder().encode(RESPONSE)))
+    side.engine.receive(frame(DATA, 0, 1, b"late"))
+    assert side.over[0][0] == ErrorCode.STREAM_CLOSED
+
+
+def test_long_blocks_are_not_remembered() -> None:
+    decoder = HeaderDecoder(65_536)
+    decoder.decode(hpack.Encoder().encode([(b"x", b"v" * 100)]), BlockKind.TRAILERS)
+    long, short = b"\xbe" * 400, b"\xbe" * 10
+    assert decoder.decode(long, BlockKind.TRAILERS) is not decoder.decode(long, BlockKind.TRAILERS)
+    assert decoder.decode(short, BlockKind.TRAILERS) is decoder.decode(short, BlockKind.TRAILERS)
+
+
+@pytest.mark.parametrize("value", [b"no such user: ", b" x", b"\tx"])
+def test_blanks_around_a_value_are_let_through_as_grpc_peers_send_them(value: bytes) -> None:
+    assert HeaderBlock([(b"grpc-message", value)], BlockKind.TRAILERS).error is None
