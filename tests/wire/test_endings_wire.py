@@ -71,7 +71,11 @@ async def test_a_call_cancelled_in_the_turn_in_which_a_place_is_free_is_just_can
         given_up = asyncio.ensure_future(unary(client, b"2"))
         third = asyncio.ensure_future(unary(client, b"3"))
         await asyncio.sleep(0)
-        first.add_done_callback(lambda _: given_up.cancel() and None)
+
+        def give_up(_: object) -> None:
+            given_up.cancel()
+
+        first.add_done_callback(give_up)
         raw.answer(head.stream)
         await ended(first)
         with pytest.raises(asyncio.CancelledError):
@@ -90,7 +94,9 @@ async def test_a_call_that_cannot_be_opened_gives_its_place_to_the_next(
         await one_at_a_time(client, raw)
         first = await unary(client, b"1")
         head = await raw.request()
-        bad = asyncio.ensure_future(client.open(RequestHead("/a/b", "test", Metadata(metadata)), b"", end=True))
+        bad = asyncio.ensure_future(
+            client.open(RequestHead("/a/b", "test", Metadata(metadata)), b"", end=True)
+        )
         third = asyncio.ensure_future(unary(client, b"3"))
         await asyncio.sleep(0)
         raw.answer(head.stream)
@@ -176,7 +182,9 @@ async def test_answers_that_the_client_does_not_read_do_not_gather_without_end(l
                 requests(raw, *range(stream, stream + 20, 2))
                 stream += 20
                 await asyncio.sleep(0)
-                most = max(most, connection._transport.get_write_buffer_size() if connection._transport else 0)
+                most = max(
+                    most, connection._transport.get_write_buffer_size() if connection._transport else 0
+                )
                 assert most < 10_000_000
             await connection.wait_closed()
 
@@ -374,5 +382,3 @@ async def test_the_length_of_a_head_s_content_length_is_no_accident(link: Link) 
         while not (heard := await raw.next(HEADERS, DATA)).ends_stream:
             pass
         assert heard.stream == 3
-
-

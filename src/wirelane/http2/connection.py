@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Owner"]
 
-# Streams we reset whose late frames are still let pass (section 5.1, "closed"); older ones count as closed.
+# Streams we reset that are known one by one, to let their late frames pass (section 5.1, "closed").
 _RESETS_REMEMBERED = 1024
 # CONTINUATION frames in one block. nghttp2 allows 8; ours of 16 KiB never need more than that for a legal list.
 _MAX_CONTINUATIONS = 8
@@ -70,6 +70,7 @@ class Connection(Output):
         peer_max_header_list: The header list size that the peer accepts (advisory), or None.
         ended: No more input is read and no more frames are made.
         goaway: A GOAWAY was received or sent: no stream may be opened.
+        goaway_sent: A GOAWAY was sent.
     """
 
     def __init__(self, *, client: bool, owner: Owner, limits: Limits) -> None:
@@ -77,6 +78,7 @@ class Connection(Output):
         self.client = client
         self.streams: dict[int, Stream] = {}
         self.goaway = False
+        self.goaway_sent = False
         self.settings_received = False
         self.peer_max_streams: int | None = None
         self.peer_max_header_list: int | None = None
@@ -91,6 +93,7 @@ class Connection(Output):
         self._unreturned = 0
         self._decoder = HeaderDecoder(max(4 * limits.max_header_list, 65_536))
         self._reset_ids: OrderedDict[int, None] = OrderedDict()
+        self._last_forgotten = 0
         # An incomplete frame: its pieces, their size, and the size from which parsing goes on.
         self._kept: list[bytes] = []
         self._kept_size = 0
@@ -120,6 +123,11 @@ class Connection(Output):
     def goaway_final(self) -> bool:
         """Whether our GOAWAY has named the last stream that was taken."""
         return self.accepted_up_to != MAX_STREAM_ID
+
+    @property
+    def last_taken(self) -> int:
+        """The last stream of the peer that was taken; what a GOAWAY names never grows (section 6.8)."""
+        return min(self.last_peer_stream, self.accepted_up_to)
 
     # Input
 
@@ -345,7 +353,7 @@ class Connection(Output):
         """A frame on a stream that the peer has closed, or that never was (section 5.1)."""
         if stream is not None:
             self.reset(stream, ErrorCode.STREAM_CLOSED, f"{what} after the end of the stream")
-        elif stream_id in self._reset_ids:
+        elif stream_id in self._reset_ids or stream_id <= self._last_forgotten:
             return
         elif self.is_idle(stream_id):
             raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, f"{what} on an idle stream")
@@ -395,7 +403,9 @@ class Connection(Output):
     def _remember_reset(self, stream_id: int) -> None:
         self._reset_ids[stream_id] = None
         if len(self._reset_ids) > _RESETS_REMEMBERED:
-            self._reset_ids.popitem(last=False)
+            # Which of the streams up to here were reset is known no more: late frames pass on all of them.
+            forgotten, _ = self._reset_ids.popitem(last=False)
+            self._last_forgotten = max(self._last_forgotten, forgotten)
 
     # The end
 
@@ -405,14 +415,14 @@ class Connection(Output):
 
     def say_goaway(self, code: ErrorCode) -> None:
         """Tell the peer that the connection is about to be closed."""
-        self.goaway = True
-        self.write(goaway(self.last_peer_stream, code))
+        self.goaway = self.goaway_sent = True
+        self.write(goaway(self.last_taken, code))
 
     def fail(self, code: ErrorCode, reason: str) -> None:
         """End the connection because the peer broke a rule: GOAWAY, then `engine_ended` (section 5.4.1)."""
         if self.ended:
             return
-        self.write(goaway(self.last_peer_stream, code, reason.encode()[:256]))
+        self.write(goaway(self.last_taken, code, reason.encode()[:256]))
         self.end(code, f"the peer broke HTTP/2: {reason}")
 
     def end(self, code: int, reason: str) -> None:

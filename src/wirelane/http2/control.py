@@ -104,7 +104,7 @@ def _ping(connection: Connection, flags: int, stream_id: int, payload: bytes) ->
         raise ProtocolViolation(ErrorCode.FRAME_SIZE_ERROR, "PING needs 8 octets")
     if not flags & ACK:
         _reply(connection, ping(payload, ack=True))
-    elif payload == _DRAIN_PING and connection.goaway and not connection.ended:
+    elif payload == _DRAIN_PING and connection.goaway_sent and not connection.goaway_final:
         connection.accepted_up_to = connection.last_peer_stream
         connection.write(goaway(connection.last_peer_stream, ErrorCode.NO_ERROR))
 
@@ -115,9 +115,9 @@ def start_drain(connection: Connection) -> None:
     GOAWAY with the highest identifier; then, when a PING has made the round trip and no request can be under way
     any more, GOAWAY with the last one that was taken.
     """
-    if connection.goaway or connection.ended:
+    if connection.goaway_sent or connection.ended:
         return
-    connection.goaway = True
+    connection.goaway = connection.goaway_sent = True
     connection.write(goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
     connection.write(ping(_DRAIN_PING))
 

@@ -27,6 +27,10 @@ HeaderList = list[tuple[bytes, bytes]]
 
 # Blocks remembered at most, each way. A peer with more distinct heads than this gains nothing from memory.
 _MEMORY = 512
+# The longest block to remember: an octet may stand for a field of kilobytes, and the peer chooses what we keep.
+_LONGEST_REMEMBERED = 64
+# More digits than any length has; int() refuses thousands of them.
+_MAX_LENGTH_DIGITS = 18
 # Values of these never enter a compression table (RFC 7541 section 7.1.3).
 _SENSITIVE = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"})
 # RFC 9113 section 8.2.2.
@@ -103,8 +107,10 @@ class HeaderBlock:
         if name == b"te" and value.lower() != b"trailers":
             return "te with a value other than trailers"
         if name == b"content-length":
-            if not value.isdigit() or self.content_length not in (None, int(value)):
-                return "a content-length that is no number, or two that differ"
+            if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
+                return "a content-length that is no number of octets"
+            if self.content_length not in (None, int(value)):
+                return "two values of content-length that differ"
             self.content_length = int(value)
         return None
 
@@ -129,10 +135,14 @@ class HeaderBlock:
 
 
 def _check_value(name: bytes, value: bytes) -> str | None:
-    """Section 8.2.1: no NUL, CR, LF anywhere, no blank at either end. Bytes above ASCII are let through."""
+    """Section 8.2.1: no NUL, CR, LF anywhere, no blank around a pseudo-header field's value.
+
+    Bytes above ASCII are let through, and blanks around other values too, against the letter of the section: gRPC
+    in C and Go sends a `grpc-message` that ends with one as it is, and its status must not be lost for that.
+    """
     if b"\0" in value or b"\r" in value or b"\n" in value:
         return f"a control character in the value of {_text(name)}"
-    if value and (value[0] in b" \t" or value[-1] in b" \t"):
+    if name[:1] == b":" and value and (value[0] in b" \t" or value[-1] in b" \t"):
         return f"white space around the value of {_text(name)}"
     return None
 
@@ -174,7 +184,7 @@ class HeaderDecoder:
             raise HPACKError(str(error)) from error
         decoded = HeaderBlock(headers, kind)
         if block and min(block) >= 0x80:
-            if len(self._memory) < _MEMORY:
+            if len(self._memory) < _MEMORY and len(block) <= _LONGEST_REMEMBERED:
                 self._memory[key] = decoded
         else:
             self._memory.clear()
@@ -184,21 +194,38 @@ class HeaderDecoder:
 class HeaderEncoder:
     """Header lists in, blocks out."""
 
-    __slots__ = ("_encoder", "_memory")
+    __slots__ = ("_encoder", "_memory", "_resize")
 
     def __init__(self) -> None:
         self._encoder = Encoder()
         self._memory: dict[tuple[tuple[bytes, bytes], ...], bytes] = {}
+        # The smallest and the last table size that the peer named since the last block.
+        self._resize: tuple[int, int] | None = None
 
     def set_table_size(self, size: int) -> None:
         """Obey the peer's HEADER_TABLE_SIZE; we never use more than the default 4,096 (RFC 7541 section 4.2)."""
-        self._encoder.header_table_size = min(size, 4096)
+        size = min(size, 4096)
+        smallest = size if self._resize is None else min(size, self._resize[0])
+        self._resize = (smallest, size)
         self._memory.clear()
+
+    def _apply_resize(self, sizes: tuple[int, int]) -> None:
+        """Announce the smallest size of the interval, then the last (section 4.2).
+
+        Only here, and only changes: `hpack` would announce every size in between, which may be above what the peer
+        allows by now, and would forget all of them if the last were said twice.
+        """
+        self._resize = None
+        for size in sizes:
+            if size != self._encoder.header_table_size:
+                self._encoder.header_table_size = size
 
     def encode(self, stable: tuple[tuple[bytes, bytes], ...], variable: HeaderList | None = None) -> bytes:
         """Return the block of `stable` followed by `variable`."""
         block = self._memory.get(stable)
         if block is None:
+            if self._resize is not None:
+                self._apply_resize(self._resize)
             block = bytes(self._encoder.encode(stable))
             if block and min(block) >= 0x80:
                 if len(self._memory) < _MEMORY:

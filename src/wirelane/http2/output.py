@@ -148,9 +148,13 @@ class Output:
         while progress and self._blocked:
             progress = False
             for stream in list(self._blocked.values()):
-                if self.send_window <= 0 or not self._may_write():
+                if not self._may_write():
                     return
-                progress |= self._send_frame(stream)
+                if self._send_frame(stream):
+                    progress = True
+                    if stream.id in self._blocked:
+                        # Its turn comes again after the others', also if the window ends here.
+                        self._blocked.move_to_end(stream.id)
 
     def pump_stream(self, stream: Stream) -> None:
         """Send what the windows take of one stream."""
@@ -167,8 +171,9 @@ class Output:
             self._blocked.pop(stream.id, None)
             return False
         data, end_stream = pending[0]
-        size = min(len(data), self.peer_max_frame_size, stream.send_window, self.send_window)
-        if size <= 0 < len(data):
+        # Windows may be below zero (section 6.9.2); an empty frame needs none.
+        size = max(0, min(len(data), self.peer_max_frame_size, stream.send_window, self.send_window))
+        if not size and len(data):
             return False
         last = size == len(data)
         stream.send_window -= size

@@ -230,8 +230,8 @@ class ServerStream(Protocol):
     async def receive(self) -> Part | None:
         """Return the next message; None at the client's half-close.
 
-        Raises CallEnded after a reset or a loss, and when the client broke a rule of gRPC and was answered (a
-        message above the limit: RESOURCE_EXHAUSTED).
+        Raises CallEnded after a reset or a loss, when this end finished the call before everything was received,
+        and when the client broke a rule of gRPC and was answered (a message above the limit: RESOURCE_EXHAUSTED).
         """
         ...
 

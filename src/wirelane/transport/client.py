@@ -34,7 +34,7 @@ from wirelane.transport.base import (
 from wirelane.transport.greeting import recognise
 from wirelane.transport.heads import Stable, parse_ending, parse_response, request_stable, request_variable
 from wirelane.transport.inbox import Inbox
-from wirelane.transport.protocol import H2Protocol, wait_for
+from wirelane.transport.protocol import H2Protocol, call_back, wait_for
 
 if TYPE_CHECKING:
     import ssl
@@ -245,7 +245,8 @@ class H2ClientStream(Stream):
             )
         else:
             text = reason
-        status = StatusCode.CANCELLED if code == ErrorCode.CANCEL else StatusCode.UNAVAILABLE
+        ours = code == ErrorCode.CANCEL and not unprocessed
+        status = StatusCode.CANCELLED if ours else StatusCode.UNAVAILABLE
         self._finish(Ending(status, text, unprocessed=unprocessed, cause=self._owner.lost))
 
     def _break(self, ending: Ending) -> None:
@@ -264,8 +265,7 @@ class H2ClientStream(Stream):
         _wake(self._head_waiter)
         _wake(self._send_waiter)
         callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
-            callback(self)
+        call_back(callbacks or (), self)
 
 
 class H2ClientConnection(H2Protocol):
@@ -315,8 +315,19 @@ class H2ClientConnection(H2Protocol):
         maximum = engine.peer_max_streams
         if maximum is not None and (self._slots or len(engine.streams) + self._reserved >= maximum):
             await self._slot()
+        try:
+            return self._open(head, payload, compressed=compressed, end=end)
+        finally:
+            if self._slots:
+                # A call that was not opened after all leaves its place to the next.
+                self._grant()
+
+    def _open(
+        self, head: RequestHead, payload: bytes | None, *, compressed: bool, end: bool
+    ) -> H2ClientStream:
         if not self.available:
             raise Unavailable(f"{self.target} takes no more calls")
+        engine = self.engine
         key = (head.path, head.authority, head.encoding, head.accept_encoding, head.user_agent)
         known = self._stable.get(key)
         if known is None:
@@ -336,10 +347,13 @@ class H2ClientConnection(H2Protocol):
                 )
             )
             return stream
-        engine.open(stream, stable, variable, end_stream=end and payload is None)
+        message = None if payload is None else frame_message(payload, compressed)
+        engine.open(stream, stable, variable, end_stream=end and message is None)
         stream._send_closed = end
-        if payload is not None:
-            engine.send(stream, frame_message(payload, compressed), end_stream=end)
+        if message is not None:
+            engine.send(stream, message, end_stream=end)
+        if engine.next_stream_id > _LAST_USABLE_STREAM:
+            self._became_unavailable()
         return stream
 
     async def _slot(self) -> None:
@@ -354,7 +368,8 @@ class H2ClientConnection(H2Protocol):
             if future.done() and not future.cancelled():
                 self._reserved -= 1
                 self._grant()
-            else:
+            elif future in self._slots:
+                # Not there any more if `_grant` passed over it before this task ran.
                 self._slots.remove(future)
             raise
         self._reserved -= 1
@@ -449,7 +464,7 @@ class H2ClientConnection(H2Protocol):
     def stream_closed(self, stream: Stream) -> None:
         if self._slots:
             self._grant()
-        if self.engine.goaway and not self.engine.streams and not self.engine.ended:
+        if not self.engine.streams and not self.available and not self.engine.ended:
             self._loop.call_soon(self._end_if_idle)
 
     def _end_if_idle(self) -> None:
@@ -457,6 +472,7 @@ class H2ClientConnection(H2Protocol):
             self.engine.end(ErrorCode.NO_ERROR, "the server went away")
 
     def goaway_received(self, code: int, reason: str) -> None:
+        super().goaway_received(code, reason)
         self._became_unavailable()
         self._loop.call_soon(self._end_if_idle)
 
@@ -471,8 +487,7 @@ class H2ClientConnection(H2Protocol):
         self._unavailable = True
         self._grant()
         callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback(cast("ClientConnection", self))
+        call_back(callbacks, cast("ClientConnection", self))
 
     def __repr__(self) -> str:
         state = "READY" if self.available else "DRAINING" if not self.engine.ended else "CLOSED"

@@ -186,7 +186,7 @@ def parse_response(block: HeaderBlock) -> ResponseHead | Ending:
         memo = block.memo = _parse_response(block)
     if isinstance(memo, ResponseHead):
         return ResponseHead(memo.metadata.copy(), memo.encoding)
-    return memo
+    return Ending(memo.code, memo.message)
 
 
 def _parse_response(block: HeaderBlock) -> ResponseHead | Ending:

@@ -42,6 +42,11 @@ class Inbox:
         self.closed = False
 
     @property
+    def exhausted(self) -> bool:
+        """Whether nothing more will be given out: closed, and everything was taken."""
+        return self.closed and not self._messages
+
+    @property
     def incomplete(self) -> bool:
         """Whether the octets so far end inside a message."""
         return self._reader.pending > 0

@@ -92,9 +92,10 @@ class MemoryTransport(asyncio.Transport):
         if other is None or self._lost:
             return
         if other._lost:
-            self._lose(ConnectionResetError("the other end is closed"))
+            # As with a socket: only octets that nobody will read make it an error.
+            self._lose(ConnectionResetError("the other end is closed") if self._buffer else None)
             return
-        if self._buffer and other._reading:
+        if self._buffer and other.is_reading():
             data = b"".join(self._buffer)
             self._buffer.clear()
             self._size = 0

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
 from wirelane.net.connect import describe_os_error
 from wirelane.transport.base import Peer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from wirelane.core.limits import Limits
 
-__all__ = ["H2Protocol", "peer_of", "wait_for"]
+__all__ = ["H2Protocol", "call_back", "peer_of", "wait_for"]
 
 logger = logging.getLogger("wirelane.transport")
+
+_T = TypeVar("_T")
 
 
 # Messages that one turn of the loop may send on a connection before their senders let others run: a sender that the
@@ -38,6 +42,10 @@ class H2Protocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._closed = self._loop.create_future()
         self._lost: BaseException | None = None
+        # Aborts a transport that cannot close, because the peer does not read what was written.
+        self._cut: asyncio.TimerHandle | None = None
+        # The error that the peer's GOAWAY named, in words.
+        self._farewell = ""
         self._burst = 0
 
     # asyncio.Protocol
@@ -52,14 +60,15 @@ class H2Protocol(asyncio.Protocol):
         self.engine.receive(data)
 
     def eof_received(self) -> None:
-        """Half-open connections have no use in HTTP/2: returning None closes the transport."""
+        """Half-open connections have no use in HTTP/2."""
+        self._close_transport()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
         self._lost = exc
-        self.engine.end(
-            ErrorCode.NO_ERROR,
-            f"connection lost: {describe_os_error(exc)}" if exc else "the peer closed the connection",
-        )
+        text = f"connection lost: {describe_os_error(exc)}" if exc else "the peer closed the connection"
+        self.engine.end(ErrorCode.NO_ERROR, text + self._farewell)
         if not self._closed.done():
             self._closed.set_result(None)
 
@@ -68,6 +77,7 @@ class H2Protocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.engine.writable = True
+        self.engine.unsent_replies = 0
         self.engine.pump()
 
     # http2.Owner
@@ -85,7 +95,8 @@ class H2Protocol(asyncio.Protocol):
         pass
 
     def goaway_received(self, code: int, reason: str) -> None:
-        pass
+        if code != ErrorCode.NO_ERROR:
+            self._farewell = f" after GOAWAY {ErrorCode.text(code)} {reason}".rstrip()
 
     def engine_ended(self, code: int, reason: str) -> None:
         """Write what the engine still had to say (a GOAWAY), then close."""
@@ -115,9 +126,18 @@ class H2Protocol(asyncio.Protocol):
         if output:
             transport.write(b"".join(output) if len(output) > 1 else output[0])
         if engine.ended:
-            transport.close()
+            self._close_transport()
         elif engine.blocked and engine.writable:
             engine.pump()
+
+    def _close_transport(self) -> None:
+        """Close when what was written has left; a peer that does not read is cut in `limits.close_timeout` seconds."""
+        transport = self._transport
+        if transport is None or self._closed.done():
+            return
+        transport.close()
+        if self._cut is None:
+            self._cut = self._loop.call_later(self.limits.close_timeout, transport.abort)
 
     def abort(self) -> None:
         """End every call at once and close without a word."""
@@ -130,9 +150,9 @@ class H2Protocol(asyncio.Protocol):
         await asyncio.shield(self._closed)
 
     async def _close(self, code: ErrorCode, reason: str) -> None:
-        """Say GOAWAY, end every call, close; abort what does not close in `limits.close_timeout` seconds."""
+        """Say GOAWAY, end every call with `code`, close; abort what does not close in `limits.close_timeout` seconds."""
         if not self.engine.ended:
-            self.engine.say_goaway(code)
+            self.engine.say_goaway(ErrorCode.NO_ERROR)
             self.engine.end(code, reason)
         try:
             async with asyncio.timeout(self.limits.close_timeout):
@@ -153,6 +173,15 @@ def peer_of(transport: asyncio.BaseTransport) -> Peer:
         address = f"unix:{name}" if name else str(transport.get_extra_info("peer_text") or "unix:")
     certificate = transport.get_extra_info("peercert") or None
     return Peer(address, certificate, transport.get_extra_info("ssl_object") is not None)
+
+
+def call_back(callbacks: Iterable[Callable[[_T], None]], argument: _T) -> None:
+    """Call each; one that fails is logged, and keeps neither the others nor the connection from going on."""
+    for callback in callbacks:
+        try:
+            callback(argument)
+        except Exception:
+            logger.exception("a callback failed for %r", argument)
 
 
 async def wait_for(holder: object, slot: str, future: asyncio.Future[None]) -> None:

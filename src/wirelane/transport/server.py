@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wirelane.core.deadline import Deadline
 from wirelane.core.framing import frame_message
 from wirelane.core.limits import Limits
-from wirelane.core.metadata import Metadata
+from wirelane.core.metadata import Metadata, to_headers
 from wirelane.errors import BusyError, LimitExceeded, PeerError, UsageError
 from wirelane.http2 import ErrorCode, HeaderBlock, Stream
 from wirelane.net.listen import Listening, listen
@@ -18,7 +18,7 @@ from wirelane.transport.base import CallEnded, Ending
 from wirelane.transport.greeting import HTTP1_ANSWER, recognise_client
 from wirelane.transport.heads import ParsedRequest, http_refusal, parse_request, response_stable, trailers
 from wirelane.transport.inbox import Inbox
-from wirelane.transport.protocol import H2Protocol, wait_for
+from wirelane.transport.protocol import H2Protocol, call_back, wait_for
 
 if TYPE_CHECKING:
     import ssl
@@ -120,7 +120,7 @@ class H2ServerStream(Stream):
         self._send_head(metadata, encoding)
 
     def _send_head(self, metadata: Metadata | None, encoding: str | None) -> None:
-        _, variable = trailers(StatusCode.OK, "", metadata, None)
+        variable = to_headers(metadata) if metadata else None
         self._head_sent = True
         self.connection.send_headers(self, response_stable(encoding), variable)
 
@@ -154,19 +154,28 @@ class H2ServerStream(Stream):
         if self.ended:
             return
         engine = self.connection
+        # What cannot be sent raises here, while the call can still be finished otherwise.
         stable, variable = trailers(code, message, metadata, details)
-        self._finished = True
+        body = None if payload is None else frame_message(payload, compressed)
         if not self._head_sent:
-            if payload is None and not head:
+            if body is None and not head:
                 self._head_sent = True
                 stable = response_stable(None) + stable
             else:
                 self._send_head(head, encoding)
-        if payload is not None:
-            engine.send(self, frame_message(payload, compressed))
+        self._end_receiving(Ending(code, message))
+        if body is not None:
+            engine.send(self, body)
         engine.send_headers(self, stable, variable, end_stream=True)
-        self._inbox.close(discard=True)
         self._stop_client()
+
+    def _end_receiving(self, why: Ending) -> None:
+        """This end is done: wake who waits, and let nobody take the requests dropped here for a half-close."""
+        self._finished = True
+        if not self._inbox.exhausted:
+            self._why = self._why or why
+        self._inbox.close(discard=True)
+        self._wake()
 
     def _stop_client(self) -> None:
         """After the trailers, tell a client that still sends to stop (RFC 9113 section 8.1)."""
@@ -175,10 +184,8 @@ class H2ServerStream(Stream):
 
     def reset(self) -> None:
         if not self.ended:
-            self._finished = True
-            self._inbox.close(discard=True)
+            self._end_receiving(Ending(StatusCode.CANCELLED, "the server reset the call"))
             self.connection.reset(self, ErrorCode.CANCEL, tell=False)
-            self._wake()
 
     def add_cancel_callback(self, callback: Callable[[H2ServerStream], None]) -> None:
         if self._cancelled:
@@ -255,8 +262,7 @@ class H2ServerStream(Stream):
         self._wake()
         callbacks, self._callbacks = self._callbacks, None
         if not done:
-            for callback in callbacks or ():
-                callback(self)
+            call_back(callbacks or (), self)
 
     def on_drained(self) -> None:
         self._wake()
@@ -322,8 +328,7 @@ class H2ServerConnection(H2Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self.limits.handshake_timeout is not None:
-            self._handshake = self._loop.call_later(self.limits.handshake_timeout, self._too_slow)
+        self._handshake = self._loop.call_later(self.limits.handshake_timeout, self._too_slow)
         if self._on_open is not None:
             self._on_open(self)
 
@@ -352,7 +357,7 @@ class H2ServerConnection(H2Protocol):
         if self._transport is not None:
             if speaks == "HTTP/1.x":
                 self._transport.write(HTTP1_ANSWER)
-            self._transport.close()
+            self._close_transport()
         self.engine.end(ErrorCode.PROTOCOL_ERROR, f"the client speaks {speaks}")
 
     def _say(self, kind: str, text: str, *args: object) -> None:
@@ -374,6 +379,13 @@ class H2ServerConnection(H2Protocol):
 
     def _flush(self) -> None:
         super()._flush()
+        transport, limits = self._transport, self.limits
+        # DATA waits for a client that does not read; heads and trailers do not. One that obeys our
+        # MAX_CONCURRENT_STREAMS cannot make more of them than this.
+        most = 2 * limits.max_send_buffer + limits.max_concurrent_streams * limits.max_header_list
+        if transport is not None and transport.get_write_buffer_size() > most:
+            logger.info("%s does not read the answers it asks for: closed", self.peer)
+            self.abort()
         self._close_if_drained()
 
     def connection_lost(self, exc: Exception | None) -> None:

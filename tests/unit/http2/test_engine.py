@@ -177,6 +177,21 @@ def test_frames_on_a_stream_that_the_peer_ended_still_break_the_rules() -> None:
     assert side.over[0][0] == ErrorCode.STREAM_CLOSED
 
 
+@pytest.mark.parametrize(
+    "sizes", [[0, 0], [100, 0], [0, 100, 100], [4096], [65_536, 0, 4096, 50], [50, 4096, 0]]
+)
+def test_the_table_sizes_of_the_peer_are_announced_as_far_as_they_are_allowed(sizes: list[int]) -> None:
+    side = Side(client=True)
+    for size in sizes:
+        side.engine.receive(frame(SETTINGS, 0, 0, b"\0\1" + size.to_bytes(4, "big")))
+    side.said()
+    side.open()
+    ((_, _, _, block),) = side.said()
+    decoder = hpack.Decoder()
+    decoder.max_allowed_table_size = sizes[-1]
+    assert decoder.decode(block, raw=True)
+
+
 def test_long_blocks_are_not_remembered() -> None:
     decoder = HeaderDecoder(65_536)
     decoder.decode(hpack.Encoder().encode([(b"x", b"v" * 100)]), BlockKind.TRAILERS)
