@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ __all__ = [
     "index_step",
     "key_step",
     "nearest",
+    "nearest_value",
 ]
 
 MAX_DEPTH: Final = 100
@@ -33,6 +34,7 @@ MAX_DEPTH: Final = 100
 
 TOO_DEEP: Final = f"messages are nested more than {MAX_DEPTH} deep"
 
+_FEW: Final = 12
 _LONGEST_NAME: Final = 200  # of what somebody may have meant; comparing takes time by the square
 
 _short = reprlib.Repr()
@@ -124,3 +126,11 @@ def nearest(name: object, known: Iterable[str]) -> str:
     spelt = {each.lower(): each for each in known}
     found = difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=0.6)
     return f'; did you mean "{spelt[found[0]]}"?' if found else ""
+
+
+def nearest_value(name: str, values: Collection[str]) -> str:
+    """As `nearest`, for the values of an enum: where none is near, and they are few, all of them."""
+    hint = nearest(name, values)
+    if hint or len(values) > _FEW:
+        return hint
+    return f"; it has {', '.join(values)}"

@@ -17,7 +17,16 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from wirelane.codec.base import MAX_DEPTH, TOO_DEEP, Fault, describe_value, index_step, key_step, nearest
+from wirelane.codec.base import (
+    MAX_DEPTH,
+    TOO_DEEP,
+    Fault,
+    describe_value,
+    index_step,
+    key_step,
+    nearest,
+    nearest_value,
+)
 from wirelane.codec.dict_encode import plain_in_any
 from wirelane.codec.dynamic import DictCodec, PoolTypes
 from wirelane.codec.protobuf import descriptor_of
@@ -234,7 +243,9 @@ def _check_element(types: PoolTypes, field: FieldDescriptor, value: Any, depth: 
         names = field.enum_type.values_by_name
         # A number in quotes is a number.
         if value not in names and not value.lstrip("-").isdecimal():
-            raise Fault(f'{field.enum_type.full_name} has no value "{value}"{nearest(value, names)}')
+            raise Fault(
+                f'{field.enum_type.full_name} has no value "{value}"{nearest_value(value, list(names))}'
+            )
     elif field.type == FieldDescriptor.TYPE_STRING and not isinstance(value, str):
         raise Fault(f"expected a JSON string, not {describe_value(value)}")
     elif field.type == FieldDescriptor.TYPE_BYTES and isinstance(value, str) and not _BASE64.fullmatch(value):

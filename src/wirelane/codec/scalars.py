@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from wirelane.codec.base import Fault, describe_int, describe_value, nearest
+from wirelane.codec.base import Fault, describe_int, describe_value, nearest_value
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import EnumDescriptor
@@ -130,7 +130,7 @@ def _enum_check(kind: EnumDescriptor) -> Callable[[Any], int]:
         if isinstance(value, str):
             found = numbers.get(value)
             if found is None:
-                raise Fault(f'{kind.full_name} has no value "{value}"{nearest(value, numbers)}')
+                raise Fault(f'{kind.full_name} has no value "{value}"{nearest_value(value, numbers)}')
             return found
         if isinstance(value, bool) or not hasattr(value, "__index__"):
             raise Fault(f"expected a name or number of {kind.full_name}, not {describe_value(value)}")

@@ -149,7 +149,7 @@ class UntilEof:
 
     def __init__(self, limit: int, *, limit_name: str = "max_bytes") -> None:
         self.limit = _at_least("max_bytes", limit, 0)
-        self.demand = limit + 1  # the byte too many must be seen: a stream of `limit` bytes is fine
+        self.demand = self.limit + 1  # the byte too many must be seen: a stream of `limit` bytes is fine
         self.limit_name = limit_name
 
     def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
@@ -264,7 +264,9 @@ def line_rule(
 
 
 def encode_text(text: str, encoding: str) -> bytes:
-    """Return `text` in `encoding`. Raises CodecError, and UsageError for an unknown encoding."""
+    """Return `text` in `encoding`. Raises CodecError, and UsageError for an unknown encoding or what is no text."""
+    if not isinstance(text, str):
+        raise UsageError(f"send_line takes text, not {type(text).__name__}; send takes bytes")
     try:
         return text.encode(encoding)
     except UnicodeError as error:
@@ -296,6 +298,8 @@ def _no_marker(buffer: ReadBuffer, limit: int, name: str) -> LimitExceeded:
 
 
 def _at_least(name: str, value: int, smallest: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(f"{name} must be a whole number, not {value!r}")
     if value < smallest:
         raise UsageError(f"{name} must be at least {smallest}, not {value}")
     return value

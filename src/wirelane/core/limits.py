@@ -91,6 +91,19 @@ class Limits:
             else:
                 _check_count(field.name, value)
 
+    @classmethod
+    def of(cls, limits: Limits | None) -> Limits:
+        """Return what a user gave as `limits=`, or the defaults for None.
+
+        Raises:
+            UsageError: It is something else.
+        """
+        if limits is None:
+            return cls()
+        if not isinstance(limits, cls):
+            raise UsageError(f"limits must be a Limits(...), not {limits!r}")
+        return limits
+
 
 def _check_seconds(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):

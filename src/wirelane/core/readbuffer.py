@@ -46,8 +46,11 @@ class Markers:
     @staticmethod
     def of(markers: bytes | Iterable[bytes], *, align: int = 1) -> Markers:
         """Return the markers given as bytes or several bytes. Raises UsageError if one is empty or is not bytes."""
-        values = (markers,) if isinstance(markers, (bytes, bytearray, memoryview)) else tuple(markers)
-        if any(not isinstance(value, (bytes, bytearray, memoryview)) for value in values):
+        given: tuple[object, ...] = (markers,)
+        if isinstance(markers, Iterable) and not isinstance(markers, (bytes, bytearray, memoryview)):
+            given = tuple(markers)
+        values = [value for value in given if isinstance(value, (bytes, bytearray, memoryview))]
+        if len(values) < len(given):
             raise UsageError("marker must be bytes, or several bytes (read_line takes its marker as text)")
         return _markers(tuple(bytes(value) for value in values), align)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from wirelane.errors import DeadlineExceeded
 from wirelane.grpc.gather import collect_messages
 from wirelane.grpc.script import Step, run_script
 from wirelane.grpc.streams import (
@@ -19,7 +21,7 @@ from wirelane.grpc.unary import UnaryCall
 if TYPE_CHECKING:
     from wirelane.core.metadata import MetadataLike
     from wirelane.grpc.core import ChannelCore
-    from wirelane.grpc.methods import Method
+    from wirelane.grpc.methods import BoundMethod, Method, MethodLike
     from wirelane.schema import MethodInfo
 
 __all__ = ["CallForms"]
@@ -284,7 +286,7 @@ class CallForms:
         Raises:
             RpcError, CodecError, UsageError: As the call of that kind.
         """
-        bound = await self._core.bind_ready(method)
+        bound, timeout = await self._bind_within(method, timeout, wait_for_ready)
         return await collect_messages(
             self,
             method,
@@ -312,7 +314,7 @@ class CallForms:
 
         The arguments are those of `collect`, and so are the errors. Cancelled, it cancels the call.
         """
-        bound = await self._core.bind_ready(method)
+        bound, timeout = await self._bind_within(method, timeout, wait_for_ready)
         replies = await self.collect(
             method,
             request,
@@ -322,6 +324,30 @@ class CallForms:
             wait_for_ready=wait_for_ready,
         )
         return replies if bound.cardinality.server_streaming else replies[0]
+
+    async def _bind_within(
+        self, method: MethodLike, timeout: float | None, wait_for_ready: bool | None
+    ) -> tuple[BoundMethod, float | None]:
+        """Return what is known of a method, and the seconds that a schema which had to be loaded has left.
+
+        Raises:
+            DeadlineExceeded: None are.
+        """
+        core = self._core
+        bound = core.bind(method)
+        if bound is not None:
+            return bound, timeout
+        deadline = core.deadline(timeout)
+        if deadline is None:
+            return await core.bind_ready(method, wait_for_ready), timeout
+        scope = asyncio.timeout(deadline.remaining())
+        try:
+            async with scope:
+                return await core.bind_ready(method, wait_for_ready), deadline.remaining()
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        raise DeadlineExceeded("the deadline of the call passed before it could begin", attempts=0)
 
     async def exchange(
         self,

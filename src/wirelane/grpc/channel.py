@@ -77,8 +77,10 @@ class Channel(CallForms):
         where = parse_target(target)
         if where.tls and tls is False:
             raise UsageError(f"tls=False contradicts {target!r}; write grpc:// or http:// for plain text")
+        if options is not None and not isinstance(options, ChannelOptions):
+            raise UsageError(f"options must be a ChannelOptions(...), not {options!r}")
         self._options = options or ChannelOptions()
-        self._limits = limits or Limits()
+        self._limits = Limits.of(limits)
         self._connector = Connector(
             where,
             tls=resolve_tls(tls, default=where.tls),

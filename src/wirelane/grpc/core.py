@@ -131,7 +131,7 @@ class ChannelCore:
             self._bound[method] = bound
         return bound
 
-    async def bind_ready(self, method: MethodLike) -> BoundMethod:
+    async def bind_ready(self, method: MethodLike, wait_for_ready: bool | None = None) -> BoundMethod:
         """Return what a call of `method` needs, loading the schema if need be.
 
         Raises:
@@ -143,7 +143,7 @@ class ChannelCore:
         bound = self.bind(method)
         if bound is None:
             # First, because a failure of the connection is told as that of a call, which connecting is not.
-            await self.connection(self.wait_for_ready)
+            await self.connection(self.wait_for_ready if wait_for_ready is None else wait_for_ready)
             await self.schema_ready()
             bound = self.bind(method)
             assert bound is not None

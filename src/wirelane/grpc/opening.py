@@ -140,7 +140,7 @@ class OpenCall:
         """Find the method; waits for the schema if it must still be loaded."""
         bound = self._core.bind(self._method)
         if bound is None:
-            bound = await self._in_own_task(self._core.bind_ready(self._method))
+            bound = await self._in_own_task(self._core.bind_ready(self._method, self._wait_for_ready))
         self._bound = bound
         return bound
 

@@ -55,12 +55,18 @@ async def fetch_schema(
             services = await conversation.services()
             return await _collect(conversation, services, origin)
         except RpcError as error:
-            if (
-                error.code is not StatusCode.UNIMPLEMENTED
-                or conversation.answered
-                or version == _VERSIONS[-1]
-            ):
+            if error.code is not StatusCode.UNIMPLEMENTED or conversation.answered:
                 raise
+            if version == _VERSIONS[-1]:
+                raise rpc_error(
+                    error.code,
+                    f"{core.connector.target} has no server reflection; give its .proto files as schema= "
+                    f"({error.message})",
+                    metadata=error.metadata,
+                    initial_metadata=error.initial_metadata,
+                    from_peer=error.from_peer,
+                    peer=error.peer,
+                ) from error
             logger.debug("%s: no reflection %s, trying the older one", origin, version)
         finally:
             await conversation.close()

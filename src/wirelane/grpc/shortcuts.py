@@ -54,6 +54,16 @@ class Connecting(AwaitableCall[Channel]):
     ) -> None:
         await self._channel.close()
 
+    if not TYPE_CHECKING:  # to a type checker, the attribute is not there
+
+        def __getattr__(self, name: str) -> object:
+            hint = (
+                f"; write `async with grpc.connect(...) as channel:` and use channel.{name}"
+                if hasattr(Channel, name)
+                else ""
+            )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+
     def __repr__(self) -> str:
         return f"<connecting {self._channel!r}>"
 

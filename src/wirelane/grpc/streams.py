@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 
+from wirelane.core.deadline import Deadline
 from wirelane.core.method import Cardinality
 from wirelane.errors import ReadTimeout, UsageError
 from wirelane.grpc.awaiting import AwaitableCall
@@ -88,8 +89,11 @@ class _Receiving(_Scoped, Generic[Res]):
             ReadTimeout: No message came in time; the next `receive` may get it.
             RpcError: The call ended with another status; the messages before it were given.
             BusyError: Another task is receiving.
+            UsageError: `timeout` is no number of seconds from 0 up.
         """
         stream = self._open_stream()
+        if timeout is not None:
+            Deadline.after(timeout)  # refuses what is no timeout
         part = stream.receive_nowait()
         if part is None:
             part = await (self._next(stream) if timeout is None else self._next_within(stream, timeout))
@@ -210,15 +214,21 @@ class ClientStreamCall(_OneReply[Req, Res], Sending[Req], _Scoped, Generic[Req, 
     async def _enter(self) -> None:
         await self._start()
 
+    _finished: tuple[Res] | None = None
+
     async def finish(self) -> Res:
-        """Say that no more requests come, and return the reply. Cancelled, it can be awaited again.
+        """Say that no more requests come, and return the reply; again the same when it is awaited again.
+
+        Cancelled, it can be awaited again, too.
 
         Raises:
             RpcError: The call failed.
         """
-        self._open_stream()
-        await self.done_sending()
-        return await self._reply()
+        if self._finished is None:
+            self._open_stream()
+            await self.done_sending()
+            self._finished = (await self._reply(),)
+        return self._finished[0]
 
     def __await__(self) -> NoReturn:
         raise UsageError(

@@ -164,5 +164,6 @@ def _cannot(address: Address, failures: list[tuple[str, OSError]]) -> ConnectErr
         describe_os_error(exc) if where == str(address) else f"{where}: {describe_os_error(exc)}"
         for where, exc in failures
     )
-    hint = f" ({_IN_USE_HINT})" if failures[-1][1].errno == errno.EADDRINUSE else ""
+    in_use = _IN_USE_HINT if isinstance(address, HostPort) else _IN_USE_HINT.partition(";")[0]
+    hint = f" ({in_use})" if failures[-1][1].errno == errno.EADDRINUSE else ""
     return ConnectError(f"cannot listen at {address}: {said}{hint}", address=str(address), attempts=failures)

@@ -112,8 +112,11 @@ class Descriptors:
             self._bytes[name] = content
 
     def __repr__(self) -> str:
-        services = len(self._service_table())
-        return f"<{type(self).__name__} {self._origin} {len(self._files)} files, {services} services>"
+        files, services = len(self._files), len(self._service_table())
+        return (
+            f"<{type(self).__name__} {self._origin} {files} file{'' if files == 1 else 's'}, "
+            f"{services} service{'' if services == 1 else 's'}>"
+        )
 
     # ------------------------------------------------------------------------------------------- files
 

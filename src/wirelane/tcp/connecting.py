@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Awaitable, Generator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from wirelane.core.limits import Limits
 from wirelane.core.target import HostPort, parse_target
@@ -37,7 +38,7 @@ class Connecting(Awaitable[Connection], AbstractAsyncContextManager[Connection])
         if target.tls and self._tls is None:
             raise UsageError(f"{address} asks for TLS, and tls=False says no")
         self._connect_timeout = connect_timeout
-        self._limits = limits or Limits()
+        self._limits = Limits.of(limits)
         self._server_name = server_name
         self._connection: Connection | None = None
         self._used = False
@@ -68,6 +69,16 @@ class Connecting(Awaitable[Connection], AbstractAsyncContextManager[Connection])
         )
         name = self._address.host if isinstance(self._address, HostPort) else None
         return Connection(protocol, name=self._server_name or name)
+
+    if not TYPE_CHECKING:  # to a type checker, the attribute is not there
+
+        def __getattr__(self, name: str) -> object:
+            hint = (
+                f"; write `async with tcp.connect(...) as connection:` and use connection.{name}"
+                if hasattr(Connection, name)
+                else ""
+            )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def __repr__(self) -> str:
         return f"<Connecting {self._address}{' used' if self._used else ''}>"

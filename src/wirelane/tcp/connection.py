@@ -141,8 +141,8 @@ class Connection:
             ReadTimeout, EndOfStream (also for a last line without a marker), ConnectionLost, LimitExceeded,
             BusyError, ClosedError, UsageError.
         """
-        marker = marker if isinstance(marker, str) else tuple(marker)
-        return await self._protocol.read(line_rule(marker, encoding, max_bytes, keep_marker, errors), timeout)
+        rule = line_rule(_texts(marker), encoding, max_bytes, keep_marker, errors)
+        return await self._protocol.read(rule, timeout)
 
     async def read_exactly(self, n: int, timeout: float | None = None) -> bytes:
         """Read `n` bytes. Raises as `read` with `max_bytes`."""
@@ -198,8 +198,8 @@ class Connection:
         Arguments and errors are those of `read_line`, `timeout` for each line; after an error, the iteration can go
         on. As with files, a last line without a marker is a line too, if the stream ended in order.
         """
-        marker = marker if isinstance(marker, str) else tuple(marker)
-        return Lines(self._protocol, line_rule(marker, encoding, max_bytes, keep_marker, errors), timeout)
+        rule = line_rule(_texts(marker), encoding, max_bytes, keep_marker, errors)
+        return Lines(self._protocol, rule, timeout)
 
     def __aiter__(self) -> Chunks:
         return Chunks(self._protocol)
@@ -209,8 +209,8 @@ class Connection:
         return self._protocol.buffer.peek(max_bytes)
 
     def unread(self, data: Data) -> None:
-        """Put bytes in front of what is unread. Raises BusyError while a read waits, ClosedError."""
-        self._protocol.unread(data)
+        """Put bytes in front of what is unread. Raises BusyError while a read waits, ClosedError, UsageError."""
+        self._protocol.unread(to_bytes(data))
 
     @property
     def buffered(self) -> int:
@@ -243,6 +243,8 @@ class Connection:
     ) -> None:
         """Send text and a newline. Raises CodecError if it does not exist in `encoding`, and as `send`."""
         data = encode_text(text, encoding)
+        if not isinstance(newline, str):
+            raise UsageError(f"newline must be text, not {type(newline).__name__}")
         if newline:
             data += text_markers(newline, encoding).values[0]
         await self._protocol.sender.send(data, timeout)
@@ -399,6 +401,14 @@ def to_bytes(data: Data) -> bytes:
         raise UsageError(
             f"what is sent must be bytes, not {type(data).__name__}; send_line takes text"
         ) from error
+
+
+def _texts(marker: str | Iterable[str]) -> str | tuple[str, ...]:
+    if isinstance(marker, str):
+        return marker
+    if not isinstance(marker, Iterable):
+        raise UsageError(f"marker must be text, or several texts, not {type(marker).__name__}")
+    return tuple(marker)
 
 
 def _address(name: object) -> Address:

@@ -153,7 +153,7 @@ class TcpProtocol(asyncio.Protocol):
                 data = await self._wait_for(rule)
             if data is None:
                 raise ReadTimeout(
-                    f"what was asked for did not come within {timeout} s; {len(self.buffer)} bytes had arrived",
+                    f"what was asked for did not come within {timeout:g} s; {len(self.buffer)} bytes had arrived",
                     partial=self.buffer.peek(rule.demand),
                 )
             return data

@@ -64,7 +64,7 @@ class Sender:
             written = len(data)
             self.busy = True
         elif not await self._turn(deadline):
-            raise SendTimeout(f"not sent within {timeout} s: others are sending", unsent=len(data))
+            raise SendTimeout(f"not sent within {timeout:g} s: others are sending", unsent=len(data))
         await self._write_slices(data, written, deadline, timeout)
 
     async def send_eof(self) -> None:
@@ -153,7 +153,7 @@ class Sender:
         unsent = min(size, unwritten + self._protocol.wire.get_write_buffer_size())
         if begun:
             self.broken = "a send timed out after part of it may have left"
-        text = f"not sent within {timeout} s: the peer does not read; {unsent} of {size} bytes are left"
+        text = f"not sent within {timeout:g} s: the peer does not read; {unsent} of {size} bytes are left"
         return SendTimeout(text, unsent=unsent)
 
     async def _turn(self, deadline: Deadline | None) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from wirelane.core.deadline import Deadline
 from wirelane.core.limits import Limits
-from wirelane.core.target import Address, HostPort, parse_listen
+from wirelane.core.target import Address, HostPort, UnixPath, parse_listen
 from wirelane.errors import ConnectionLost, EndOfStream, UsageError
 from wirelane.net import listen
 from wirelane.net.tls import TlsConfig, resolve_tls
@@ -70,7 +70,9 @@ class Listening:
             raise UsageError('listen() needs an address, such as "127.0.0.1:7000"')
         self.state = ServerState.IDLE
         self._handler = handler
-        self._asked = tuple(parse_listen(each) if isinstance(each, str) else each for each in addresses)
+        self._asked = tuple(
+            each if isinstance(each, HostPort | UnixPath) else parse_listen(each) for each in addresses
+        )
         self._tls = tls
         self._limits = limits
         self._grace = limits.close_timeout if grace is None else grace
@@ -268,7 +270,7 @@ class Server:
             raise UsageError("handler must be a function: async def handler(connection)")
         if tls is True:
             raise UsageError("tls=True is not enough for a server; give TlsConfig(cert=..., key=...)")
-        self.limits = limits or Limits()
+        self.limits = Limits.of(limits)
         self._handler = handler
         self._tls = resolve_tls(tls)
         self._listening: Listening | None = None

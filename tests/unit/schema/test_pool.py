@@ -253,7 +253,7 @@ class TestSymbols:
             legacy.extension("legacy.v2.Rules", 7)
 
     def test_repr_tells_what_it_is(self, orders: Descriptors) -> None:
-        assert repr(orders) == "<Descriptors sample.proto 2 files, 1 services>"
+        assert repr(orders) == "<Descriptors sample.proto 2 files, 1 service>"
 
     def test_threads_may_ask_at_once(self) -> None:
         fresh = Descriptors.from_set(

@@ -21,7 +21,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
-from wirelane.core.target import HostPort, parse_listen
+from wirelane.core.target import HostPort, UnixPath, parse_listen
 from wirelane.errors import ClosedError, UsageError
 from wirelane.grpc.server.handler import Call
 from wirelane.status import StatusCode
@@ -79,7 +79,7 @@ class Listening:
         self.limits = limits
         self.compression = compression
         self.state = ServerState.IDLE
-        self._asked = tuple(parse_listen(a) if isinstance(a, str) else a for a in addresses)
+        self._asked = tuple(a if isinstance(a, HostPort | UnixPath) else parse_listen(a) for a in addresses)
         self._router = router
         self._routes = router.routes
         self._tls = tls

@@ -67,7 +67,7 @@ class Server:
             raise UsageError(f"compression={compression!r} is not known here; known are {known}")
         if tls is True:
             raise UsageError("tls=True is not enough for a server; give TlsConfig(cert=..., key=...)")
-        self.limits = limits or Limits()
+        self.limits = Limits.of(limits)
         self._tls = None if tls is False else resolve_tls(tls, default=None)
         self._compression = compression
         self._schema_source = schema
@@ -76,6 +76,8 @@ class Server:
         self._listening: Listening | None = None
         self._health = Health() if health else None
         self._add_builtin_services(reflection=reflection)
+        if not isinstance(services, Iterable):
+            raise UsageError(f"services are several: grpc.Server([service]), not {services!r}")
         for service in services:
             self.add_service(service)
 
@@ -125,6 +127,9 @@ class Server:
         Raises:
             UsageError: No such method, or it has a handler already, or the function does not fit.
         """
+        if not isinstance(method, str | Method):
+            # At once: `@server.method` without its argument would swallow the function.
+            raise UsageError(_no_method(method))
 
         def register(function: F) -> F:
             self._add(self._route(method, function))
@@ -177,7 +182,7 @@ class Server:
                 types=(method.request_type, method.response_type),
             )
         if not isinstance(method, str):
-            raise UsageError(f"a method is given by its name or as a grpc.Method, not as {method!r}")
+            raise UsageError(_no_method(method))
         schema = self.schema
         if schema is None:
             raise UsageError(f"the server has no schema to find {method!r} in: grpc.Server(schema=...)")
@@ -271,3 +276,7 @@ class Server:
             return f"<Server IDLE {len(self._router.routes)} methods>"
         where = ", ".join(map(str, listening.addresses))
         return f"<Server {where} {self.state.value} {counts(self.connections, self.calls)}>"
+
+
+def _no_method(given: object) -> str:
+    return f"a method is given by its name or as a grpc.Method, not as {given!r}"
