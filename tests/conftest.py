@@ -107,6 +107,9 @@ def _private_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 async def _no_leaks() -> AsyncIterator[None]:
     """Fail an asynchronous test that leaves a task in its loop, or a transport that nobody closed."""
     before = asyncio.all_tasks()
+    # What is older than this test is not looked at again: a full collection after each of thousands of tests would
+    # otherwise take longer than the tests.
+    gc.freeze()
     yield
     for _ in range(_TURNS_TO_SETTLE):
         left = asyncio.all_tasks() - before - {asyncio.current_task()}

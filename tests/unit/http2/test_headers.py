@@ -73,7 +73,7 @@ def test_a_table_size_of_the_peer_is_obeyed() -> None:
     decoder.max_allowed_table_size = 0
     encoder.set_table_size(0)
     for _ in range(3):
-        assert len(decoder.decode(encoder.encode(REQUEST))) == len(REQUEST)
+        assert len(list(decoder.decode(encoder.encode(REQUEST)))) == len(REQUEST)
 
 
 def test_a_list_above_the_hard_limit_stops_the_decoder() -> None:

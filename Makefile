@@ -1,0 +1,49 @@
+# wirelane: everything a fresh clone needs. Python 3.11 or newer is all that has to be there; `make` lists the rest.
+#
+#   PYTHON=...       the interpreter to make .venv with (python3.13, 3.12, 3.11, python3 or python, unless said)
+#   PYTEST_ARGS=...  further arguments for pytest: make test PYTEST_ARGS='-k metadata -x'
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-all test-uvloop check bench fix protos clean
+export PYTHON PYTEST_ARGS
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: ## make .venv with everything to work on wirelane
+	@tools/env.sh dev
+
+demo: ## the tour: a server and every kind of call, in one process
+	@tools/env.sh run
+	@.venv/bin/wirelane demo
+
+test: ## all tests
+	@tools/env.sh test
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+test-uvloop: ## all tests, on uvloop
+	@tools/env.sh test
+	@.venv/bin/python -m pytest --loop=uvloop $(PYTEST_ARGS)
+
+test-all: ## all tests under each of CPython 3.11, 3.12 and 3.13 that this machine has
+	@tools/test_all.sh 3.11 3.12 3.13
+
+check: ## style, types, layers, generated code, examples
+	@tools/env.sh dev
+	@.venv/bin/python tools/check.py $(ONLY)
+
+bench: ## wirelane beside its peers, measured here and now (BENCH_ARGS=--help)
+	@tools/env.sh dev
+	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
+
+fix: ## let ruff format, and mend what it can
+	@tools/env.sh dev
+	@.venv/bin/ruff check --fix-only --quiet . ; .venv/bin/ruff format .
+
+protos: ## generate the descriptors of protos/ again
+	@tools/env.sh dev
+	@.venv/bin/python tools/make_protos.py
+
+clean: ## remove environments, caches and builds
+	rm -rf .venv .venv-3.* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
