@@ -75,7 +75,7 @@ def command(
 
 
 async def _serve(server: DemoServer) -> None:
-    from wirelane.tcp.signals import stop_signals
+    from wirelane.net.signals import stop_signals
 
     with stop_signals() as signals:
         async with server:

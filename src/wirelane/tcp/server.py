@@ -22,10 +22,10 @@ from wirelane.core.limits import Limits
 from wirelane.core.target import Address, HostPort, UnixPath, parse_listen
 from wirelane.errors import ConnectionLost, EndOfStream, UsageError
 from wirelane.net import listen
+from wirelane.net.signals import stop_signals
 from wirelane.net.tls import TlsConfig, resolve_tls
 from wirelane.tcp.connection import Connection
 from wirelane.tcp.protocol import TcpProtocol
-from wirelane.tcp.signals import stop_signals
 
 if TYPE_CHECKING:
     import ssl

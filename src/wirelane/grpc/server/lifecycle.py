@@ -13,12 +13,9 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Self
 
 from wirelane.core.target import HostPort, UnixPath, parse_listen
@@ -29,7 +26,7 @@ from wirelane.transport.server import serve
 
 if TYPE_CHECKING:
     import ssl
-    from types import FrameType, TracebackType
+    from types import TracebackType
 
     from wirelane.core.limits import Limits
     from wirelane.core.target import Address
@@ -39,7 +36,7 @@ if TYPE_CHECKING:
     from wirelane.transport.base import ServerConnection, ServerStream
     from wirelane.transport.server import Serving
 
-__all__ = ["Listening", "ServerState", "StopSignals", "counts", "stop_signals"]
+__all__ = ["Listening", "ServerState", "counts"]
 
 logger = logging.getLogger("wirelane.grpc.server")
 
@@ -296,44 +293,3 @@ def counts(connections: int, calls: int) -> str:
     return (
         f"{connections} connection{'' if connections == 1 else 's'}, {calls} call{'' if calls == 1 else 's'}"
     )
-
-
-class StopSignals:
-    """SIGTERM and SIGINT, while `stop_signals` has them: the first sets `stopped`, the second calls `again`."""
-
-    def __init__(self) -> None:
-        self.stopped = asyncio.Event()
-        self.again: Callable[[], None] | None = None
-
-    def received(self, number: signal.Signals) -> None:
-        """Take note of a signal."""
-        if not self.stopped.is_set():
-            logger.info("%s: draining", number.name)
-            self.stopped.set()
-        elif self.again is not None:
-            logger.info("%s again: stopping at once", number.name)
-            self.again()
-
-
-@contextmanager
-def stop_signals() -> Iterator[StopSignals]:
-    """Take SIGTERM and SIGINT over for the block, and give them back to whom they belonged.
-
-    Outside of the main thread, and where the event loop has no signal handlers (Windows), nothing is taken over.
-    """
-    signals = StopSignals()
-    loop = asyncio.get_running_loop()
-    before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous = signal.getsignal(number)
-            with suppress(NotImplementedError):
-                loop.add_signal_handler(number, signals.received, number)
-                before[number] = previous
-    try:
-        yield signals
-    finally:
-        for number, previous in before.items():
-            loop.remove_signal_handler(number)
-            if previous is not None:
-                signal.signal(number, previous)

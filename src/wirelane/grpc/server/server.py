@@ -16,10 +16,11 @@ from wirelane.core.limits import Limits
 from wirelane.errors import UsageError
 from wirelane.grpc.methods import Method
 from wirelane.grpc.server.adapters import HasMapping, mapping_routes
-from wirelane.grpc.server.lifecycle import Listening, ServerState, counts, stop_signals
+from wirelane.grpc.server.lifecycle import Listening, ServerState, counts
 from wirelane.grpc.server.router import Route, Router, check_handler, schema_route
 from wirelane.grpc.services.health import Health
 from wirelane.grpc.services.reflection import Reflection
+from wirelane.net.signals import stop_signals
 from wirelane.net.tls import resolve_tls
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wirelane._run import run
 from wirelane.errors import WirelaneError
 from wirelane.grpc import Channel, ChannelOptions
-from wirelane.grpc.server.lifecycle import stop_signals
+from wirelane.net.signals import stop_signals
 from wirelane.net.tls import TlsConfig
 from wirelane.testing.interop.cases import CASES
 from wirelane.testing.interop.server import interop_schema, make_server

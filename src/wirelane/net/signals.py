@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StopSignals", "stop_signals"]
 
-logger = logging.getLogger("wirelane.tcp.server")
+logger = logging.getLogger("wirelane.net")
 
 
 class StopSignals:
