@@ -30,14 +30,6 @@ class BaseCall(OpenCall):
     # What a user sees
 
     @property
-    def method(self) -> str:
-        """The method called, as "pkg.Service/Method"."""
-        if self._bound is not None:
-            return self._bound.name
-        name = self._method if isinstance(self._method, str) else self._method.path
-        return name.removeprefix("/")
-
-    @property
     def deadline(self) -> Deadline | None:
         """When the call must be over, or None."""
         return self._deadline

@@ -77,6 +77,14 @@ class OpenCall:
         self._encoding = core.encoding if compression is None else check_encoding(compression)
         self._wait_for_ready = core.wait_for_ready if wait_for_ready is None else wait_for_ready
 
+    @property
+    def method(self) -> str:
+        """The method called, as "pkg.Service/Method"."""
+        if self._bound is not None:
+            return self._bound.name
+        name = self._method if isinstance(self._method, str) else self._method.path
+        return name.removeprefix("/")
+
     # Beginning
 
     def _begin(self) -> None:
@@ -97,13 +105,17 @@ class OpenCall:
         if deadline is not None:
             left = deadline.remaining()
             if left <= 0:
-                self._local = _too_late()
+                self._local = self._too_late()
                 raise self._error(self._local)
             self._timer = loop.call_later(left, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
-        self._interrupt(_too_late())
+        self._interrupt(self._too_late())
+
+    def _too_late(self) -> Ending:
+        text = f"the deadline of {self.method} passed before the call ended"
+        return Ending(StatusCode.DEADLINE_EXCEEDED, text)
 
     def _interrupt(self, ending: Ending) -> None:
         """End the call from this side, wherever it stands."""
@@ -302,7 +314,3 @@ class OpenCall:
         )
         error.__cause__ = ending.cause
         return error
-
-
-def _too_late() -> Ending:
-    return Ending(StatusCode.DEADLINE_EXCEEDED, "the deadline of the call passed before it ended")

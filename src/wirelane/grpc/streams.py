@@ -132,7 +132,7 @@ class _Receiving(_Scoped, Generic[Res]):
 
     async def _next_within(self, stream: ClientStream, timeout: float) -> Part | None:
         if timeout <= 0 and stream.ending is None:
-            raise ReadTimeout("no message is here yet")
+            raise ReadTimeout(f"no message of {self.method} is here yet")
         scope = asyncio.timeout(timeout)
         try:
             async with scope:
@@ -140,7 +140,7 @@ class _Receiving(_Scoped, Generic[Res]):
         except TimeoutError:
             if not scope.expired():
                 raise
-            raise ReadTimeout(f"no message came in {timeout:g} s") from None
+            raise ReadTimeout(f"no message of {self.method} came in {timeout:g} s") from None
 
     def _ended(self) -> None:
         """All messages were given: raise unless the call ended well."""
