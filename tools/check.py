@@ -23,6 +23,11 @@ CHECKS: dict[str, list[str]] = {
     "pyright": [PYTHON, "-m", "pyright", "--pythonpath", PYTHON],
     "layers": [str(BIN / "lint-imports"), "--no-cache", "--no-logo"],
     "protos": [PYTHON, "tools/make_protos.py", "--check"],
+    # `make test` runs on asyncio's own loop; users mostly run on this one. The command line's tests are processes of their own.
+    "uvloop": [
+        *(PYTHON, "-m", "pytest", "-q", "--loop=uvloop", "-k", "not cli"),
+        *("tests/unit", "tests/behaviour", "tests/wire"),
+    ],
     "examples": [PYTHON, "-m", "pytest", "-q", "tests/examples"],
 }
 

@@ -52,6 +52,7 @@ class TcpProtocol(asyncio.Protocol):
         self.limits = limits
         self.buffer = ReadBuffer()
         self.transport: asyncio.Transport | None = None
+        self._names: dict[str, object] = {}
         self.eof = False  # the peer ended its stream in order
         self.ended = False  # no more bytes will come, for whatever reason
         self.closed = False  # closed on this side
@@ -71,6 +72,8 @@ class TcpProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        # Asked now: uvloop asks the socket each time, and raises once a lost connection has none any more.
+        self._names = {name: transport.get_extra_info(name) for name in ("peername", "sockname")}
         self.transport.set_write_buffer_limits(high=self.limits.max_send_buffer)
         self._gone = asyncio.get_running_loop().create_future()
         if self._on_connected is not None:
@@ -295,6 +298,8 @@ class TcpProtocol(asyncio.Protocol):
 
     def info(self, name: str) -> object:
         """Return what the transport knows under that name, or None."""
+        if name in self._names:
+            return self._names[name]
         return None if self.transport is None else self.transport.get_extra_info(name)
 
     @property

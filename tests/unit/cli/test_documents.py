@@ -67,7 +67,7 @@ def test_a_document_is_there_as_soon_as_it_is_complete() -> None:
     ("text", "place"),
     [
         ('{"a" 1}', "-d:1:6"),
-        ('\n\n  {"a": 1,}', "-d:3:11"),
+        ('\n\n  {"a": 1 "b"}', "-d:3:11"),
         ('{"a": 1}\n{"b"\n  2}', "-d:3:3"),
         ('{"a": 1} {"b" 2}', "-d:1:15"),
         ("{} }", "-d:1:4"),
