@@ -298,22 +298,6 @@ async def test_handler_that_never_reads_holds_the_client_back():
             await sender
 
 
-async def test_handler_that_never_reads_may_answer_at_once():
-    server = demo_server()
-
-    @server.method("Demo/Up")
-    async def up(requests):
-        return {"n": 7}
-
-    @server.method("Demo/Both")
-    async def both(requests):
-        yield {"n": 7}
-
-    async with listening(server) as at, grpcio_client(at) as client:
-        assert (await client.stream_unary("Up")(iter([{"n": 1}] * 10)))["n"] == 7
-        assert [reply["n"] async for reply in client.stream_stream("Both")(iter([{"n": 1}] * 10))] == [7]
-
-
 async def test_slow_reader_holds_the_handler_back():
     produced = 0
     server = demo_server()

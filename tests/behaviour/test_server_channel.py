@@ -163,3 +163,23 @@ async def test_no_call_is_lost_while_servers_take_turns_behind_one_address():
                 stop.set()
                 await asyncio.gather(*callers)
     await channel.close()
+
+
+async def test_handler_that_never_reads_may_answer_at_once():
+    server = demo_server()
+
+    @server.method("Demo/Up")
+    async def up(requests):
+        return {"n": 7}
+
+    @server.method("Demo/Both")
+    async def both(requests):
+        yield {"n": 7}
+
+    # Not against grpc.aio: its client fails with INTERNAL when the answer overtakes what it still sends.
+    async with listening(server) as at, connect(at) as channel:
+        for _ in range(20):
+            reply = await channel.client_stream("Demo/Up", [{"n": 1}] * 10)
+            assert reply["n"] == 7
+            replies = await channel.collect("Demo/Both", [{"n": 1}] * 10)
+            assert [reply["n"] for reply in replies] == [7]
