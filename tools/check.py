@@ -23,16 +23,6 @@ CHECKS: dict[str, list[str]] = {
     "pyright": [PYTHON, "-m", "pyright", "--pythonpath", PYTHON],
     "layers": [str(BIN / "lint-imports"), "--no-cache", "--no-logo"],
     "protos": [PYTHON, "tools/make_protos.py", "--check"],
-    # `make test` runs on asyncio's own loop; users mostly run on this one. The command line's tests are processes of their own.
-    "uvloop": [
-        *(PYTHON, "-m", "pytest", "-q", "--loop=uvloop", "tests/unit", "tests/behaviour", "tests/wire"),
-        *(
-            "--ignore=tests/unit/cli",
-            "--ignore=tests/behaviour/test_cli.py",
-            "--ignore-glob=*/behaviour/test_cli_*",
-            "--ignore=tests/behaviour/test_demo.py",
-        ),
-    ],
     "examples": [PYTHON, "-m", "pytest", "-q", "tests/examples"],
 }
 
