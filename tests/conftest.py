@@ -113,6 +113,8 @@ async def _no_leaks() -> AsyncIterator[None]:
     yield
     for _ in range(_TURNS_TO_SETTLE):
         left = asyncio.all_tasks() - before - {asyncio.current_task()}
+        # grpc.aio ends tasks of its calls some time after the calls; they are not ours to wait for.
+        left = {task for task in left if "_AioCall." not in repr(task)}
         if not left:
             break
         await asyncio.sleep(0)
