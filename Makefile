@@ -33,7 +33,7 @@ check: ## style, types, layers, generated code, examples
 	@.venv/bin/python tools/check.py $(ONLY)
 
 bench: ## wirelane beside its peers, measured here and now (BENCH_ARGS=--help)
-	@tools/env.sh dev
+	@tools/env.sh bench
 	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
 
 fix: ## let ruff format, and mend what it can

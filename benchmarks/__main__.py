@@ -1,7 +1,8 @@
-"""Run every case with every stack, in turn, and print one table; `--json FILE` keeps the figures.
+"""Run every case with every stack, in turn, and print one table for each; `--json FILE` keeps the figures.
 
 Each server and each client is a process of its own. The figures of one run compare with each other and with nothing
-else: machines differ, and so does one machine from hour to hour.
+else: machines differ, and so does one machine from hour to hour. Each pair is measured `--repeat` times, in turn with
+the others, and the median counts.
 """
 
 from __future__ import annotations
@@ -10,196 +11,154 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True)
-class Stack:
-    """One row: a module of this package (for TCP, a client of it), its loop, what its environment adds."""
-
-    name: str
-    module: str
-    loop: str
-    environment: tuple[tuple[str, str], ...] = ()
+from benchmarks.figures import Figure, Results, median, with_ratios
+from benchmarks.processes import Failed, Sample, run_client, sample, serving
+from benchmarks.profiling import VARIABLE
+from benchmarks.stacks import Stack, all_stacks, chosen_pairs
+from benchmarks.tables import show_case, show_targets
+from benchmarks.targets import Outcome, outcomes
+from benchmarks.work import CASES, Case
 
 
-STACKS = (
-    Stack("wirelane, uvloop", "rpc_wirelane", "uvloop"),
-    Stack("wirelane, asyncio", "rpc_wirelane", "asyncio"),
-    Stack("wirelane, uvloop, dict messages", "rpc_wirelane", "uvloop", (("BENCH_CODEC", "dict"),)),
-    Stack("grpc.aio, asyncio", "rpc_grpcaio", "asyncio"),
-    Stack("grpc.aio, uvloop", "rpc_grpcaio", "uvloop"),
-    Stack("grpclib, uvloop", "rpc_grpclib", "uvloop"),
-)
-BASE = "grpc.aio, asyncio"
-TCP = (
-    Stack("StreamReader.readline, asyncio", "asyncio", "asyncio"),
-    Stack("StreamReader.readline, uvloop", "asyncio", "uvloop"),
-    Stack("wirelane lines(), asyncio", "wirelane.lines", "asyncio"),
-    Stack("wirelane lines(), uvloop", "wirelane.lines", "uvloop"),
-    Stack("wirelane read(marker=), uvloop", "wirelane.read", "uvloop"),
-)
-TCP_LINES = 600_000
-TCP_BASE = "StreamReader.readline, asyncio"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measurement. CPU in microseconds per operation; None where it was not taken."""
-
-    case: str
-    stack: str
-    per_second: float
-    client_cpu: float
-    server_cpu: float | None
-    ratio: float | None = None
-
-
-def command(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-
-
-def environment(stack: Stack) -> dict[str, str]:
-    return {**os.environ, **dict(stack.environment)}
-
-
-def cpu_of(pid: int) -> float | None:
-    """CPU seconds a process has used, where /proc tells."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def serving(arguments: list[str], env: dict[str, str]) -> Iterator[tuple[int, int]]:
-    """A server process: (its pid, its port)."""
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line.strip().isdigit():
-            raise SystemExit(f"the server did not start: {' '.join(arguments)}")
-        yield process.pid, int(line)
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def run_client(arguments: list[str], env: dict[str, str]) -> dict[str, float]:
-    done = subprocess.run(
-        arguments, capture_output=True, text=True, cwd=ROOT, env=env, timeout=600, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"the client failed: {' '.join(arguments)}\n{done.stderr}")
-    result: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return result
-
-
-def measure_rpc(case: str, stack: Stack, scale: float) -> Figure:
-    env = environment(stack)
-    with serving(command(stack.module, stack.loop, "serve"), env) as (pid, port):
-        before = cpu_of(pid)
-        result = run_client(command(stack.module, stack.loop, "client", str(port), case, str(scale)), env)
-        after = cpu_of(pid)
-    operations = result["operations"]
-    # The client's warm-up is a tenth of the work, and counts here.
-    server = None if before is None or after is None else (after - before) / (operations * 1.1) * 1e6
-    return Figure(case, stack.name, operations / result["seconds"], result["cpu"] / operations * 1e6, server)
-
-
-def measure_tcp(case: str, stack: Stack, scale: float) -> Figure:
-    env = environment(stack)
-    lines = str(int(TCP_LINES * scale))
-    with serving(command("tcp_lines", stack.loop, "serve"), env) as (_, port):
-        result = run_client(command("tcp_lines", stack.loop, stack.module, str(port), lines), env)
-    operations = result["operations"]
-    return Figure(case, stack.name, operations / result["seconds"], result["cpu"] / operations * 1e6, None)
-
-
-def with_ratios(figures: list[Figure], base: str) -> list[Figure]:
-    """Each figure against the base's of the same run."""
-    against = next((figure.per_second for figure in figures if figure.stack == base), None)
-    return [
-        Figure(**{**asdict(figure), "ratio": figure.per_second / against if against else None})
-        for figure in figures
-    ]
-
-
-def show(console: Console, title: str, figures: list[Figure], base: str) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("stack")
-    for heading in ("per second", f"x {base}", "client us", "server us"):
-        table.add_column(heading, justify="right")
-    for figure in figures:
-        table.add_row(
-            figure.stack,
-            f"{figure.per_second:,.0f}",
-            "-" if figure.ratio is None else f"{figure.ratio:.2f}",
-            f"{figure.client_cpu:,.1f}",
-            "-" if figure.server_cpu is None else f"{figure.server_cpu:,.1f}",
+def measure(case: Case, client: Stack, server: Stack, profile: str | None = None) -> Figure:
+    """One run of one pair."""
+    marks: dict[str, tuple[Sample, Sample]] = {}
+    profiled = {VARIABLE: profile} if profile else {}
+    with serving(server.serve, {**server.environment, **profiled}) as (server_pid, port):
+        report = run_client(
+            [*client.client, str(port), json.dumps(asdict(case))],
+            {**client.environment, **profiled},
+            lambda mark, pid: marks.__setitem__(mark, (sample(pid), sample(server_pid))),
+            show=profile == "client",
         )
-    console.print(table)
+    operations = report["operations"]
+    (client_ready, server_ready), (_, server_done) = marks["ready"], marks["done"]
+    client_held, server_held = marks.get("held", (None, None))
+    server_cpu = _difference(server_ready.cpu, server_done.cpu)
+    return Figure(
+        case.name,
+        client.name,
+        server.name,
+        per_second=operations / report["seconds"],
+        client_cpu=report["cpu"] / operations * 1e6,
+        server_cpu=None if server_cpu is None else server_cpu / operations * 1e6,
+        client_memory=_memory(client_ready, client_held, operations),
+        server_memory=_memory(server_ready, server_held, operations),
+    )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--scale", type=float, default=1.0, help="more or fewer operations (default: 1.0)")
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _memory(before: Sample, after: Sample | None, operations: float) -> float | None:
+    taken = None if after is None else _difference(before.resident, after.resident)
+    return None if taken is None else taken / operations / 1024
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="Cases: " + "; ".join(f"{case.name} ({case.title})" for case in CASES.values()),
+    )
+    parser.add_argument(
+        "--case", action="append", choices=CASES, metavar="NAME", help="only this case (repeat)"
+    )
+    parser.add_argument("--client", metavar="TEXT", help="only clients whose name holds this")
+    parser.add_argument(
+        "--server", metavar="TEXT", help="only servers; with --client, pairs that are no rows too"
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=3, metavar="N", help="runs, of which the median counts (3)"
+    )
+    parser.add_argument("--scale", type=float, default=1.0, help="times of a run of about two seconds (1.0)")
     parser.add_argument("--json", metavar="FILE", help="write the figures here too")
-    parser.add_argument("--case", action="append", help="only these cases (repeat)")
-    parser.add_argument("--stack", action="append", help="only stacks whose name holds this (repeat)")
-    options = parser.parse_args()
+    parser.add_argument("--list", action="store_true", help="name cases, stacks and pairs, and run nothing")
+    parser.add_argument(
+        "--profile", choices=("client", "server"), help="print where the Python of this end spends its time"
+    )
+    return parser.parse_args()
 
-    from benchmarks.work import CASES
 
-    names = [*CASES, "tcp_lines"]
-    for name in options.case or ():
-        if name not in names:
-            parser.error(f"unknown case {name!r}; known are {', '.join(names)}")
-    console, progress = Console(width=100), Console(stderr=True)
-    kept: list[Figure] = []
+class Run:
+    """All that was asked for, case by case, and what came of it."""
 
-    def wanted(stack: str) -> bool:
-        return not options.stack or any(part in stack for part in options.stack)
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._progress = Console(stderr=True, highlight=False, markup=False)
+        self._stacks = all_stacks()
+        self.figures: list[Figure] = []
+        self.failures: list[str] = []
+        for stack in self._stacks:
+            if stack.missing:
+                self._progress.print(f"without {stack.name}: {stack.missing}")
 
-    for name in options.case or names:
-        tcp = name == "tcp_lines"
-        figures = []
-        for stack in TCP if tcp else STACKS:
-            if wanted(stack.name):
-                progress.print(f"{name}: {stack.name} ...", highlight=False)
-                figures.append((measure_tcp if tcp else measure_rpc)(name, stack, options.scale))
-        base = TCP_BASE if tcp else BASE
-        figures = with_ratios(figures, base)
-        show(console, "TCP, 64-byte lines" if tcp else CASES[name].title, figures, base)
-        kept += figures
-    if options.json:
+    def pairs(self, case: Case) -> list[tuple[Stack, Stack]]:
+        return chosen_pairs(case, self._stacks, self._options.client, self._options.server)
+
+    def case(self, case: Case) -> list[Figure]:
+        """Every pair as often as asked, in turn, so that a slow minute of the machine falls on all alike."""
+        runs: dict[tuple[str, str], list[Figure]] = {}
+        for repeat in range(1 if self._options.profile else self._options.repeat):
+            for client, server in self.pairs(case):
+                what = f"{case.name}: {client.name} to {server.name}"
+                self._progress.print(f"{what} ({repeat + 1})")
+                try:
+                    figure = measure(case.scaled(self._options.scale), client, server, self._options.profile)
+                except Failed as error:
+                    self._progress.print(str(error), style="red")
+                    self.failures.append(what)
+                else:
+                    runs.setdefault((client.name, server.name), []).append(figure)
+        found = with_ratios([median(figures) for figures in runs.values()])
+        self.figures += found
+        return found
+
+    def as_json(self, reached: list[Outcome]) -> str:
         packages = ("wirelane", "grpcio", "grpclib", "uvloop", "protobuf")
         about = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "python": platform.python_version(),
             "cores": os.cpu_count(),
+            "repeat": self._options.repeat,
+            "scale": self._options.scale,
             "versions": {name: version(name) for name in packages},
+            "missing": {stack.name: stack.missing for stack in self._stacks if stack.missing},
+            "failures": self.failures,
         }
-        Path(options.json).write_text(
-            json.dumps({"about": about, "figures": [asdict(f) for f in kept]}, indent=2) + "\n"
-        )
-    return 0
+        figures = [asdict(figure) for figure in self.figures]
+        targets = [asdict(outcome) for outcome in reached]
+        return json.dumps({"about": about, "figures": figures, "targets": targets}, indent=2) + "\n"
+
+
+def main() -> int:
+    options = parsed()
+    console = Console(width=130, highlight=False)
+    run = Run(options)
+    for case in [CASES[name] for name in options.case or CASES]:
+        if options.list:
+            console.print(f"{case.name}: {case.title}")
+            for client, server in run.pairs(case):
+                console.print(f"    {client.name} to {server.name}")
+        elif (figures := run.case(case)) and not options.profile:
+            show_case(console, case, figures)
+    reached = outcomes(Results(run.figures))
+    if reached and not options.profile:
+        show_targets(console, reached)
+    if options.json:
+        Path(options.json).write_text(run.as_json(reached), encoding="utf-8")
+    for failure in run.failures:
+        console.print(f"failed: {failure}", markup=False)
+    return 1 if run.failures else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""64-byte lines over TCP: wirelane beside asyncio's streams. `MODULE LOOP serve` and `MODULE LOOP WHO PORT LINES`."""
+"""64-byte lines over TCP: wirelane beside asyncio's streams. `MODULE LOOP serve` and `MODULE LOOP WHO PORT CASE`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import socket
 import sys
 import threading
-import time
 
 from benchmarks import work
 from wirelane import tcp
@@ -63,12 +62,15 @@ async def wirelane_read(port: int, lines: int) -> int:
 CLIENTS = {"asyncio": asyncio_lines, "wirelane.lines": wirelane_lines, "wirelane.read": wirelane_read}
 
 
-async def client(who: str, port: int, lines: int) -> None:
-    await CLIENTS[who](port, lines // 10)
-    cpu, wall = time.process_time(), time.perf_counter()
-    count = await CLIENTS[who](port, lines)
-    assert count == lines, f"{count} of {lines} lines"
-    work.report(lines, time.perf_counter() - wall, time.process_time() - cpu)
+async def client(who: str, port: int, case: work.Case) -> None:
+    read = CLIENTS[who]
+    await read(port, case.warm)
+
+    async def run() -> None:
+        count = await read(port, case.operations)
+        assert count == case.operations, f"{count} of {case.operations} lines"
+
+    await work.report(run, case.operations)
 
 
 if __name__ == "__main__":
@@ -76,4 +78,4 @@ if __name__ == "__main__":
     if what == "serve":
         serve()
     else:
-        work.run(client(what, int(rest[0]), int(rest[1])), loop)
+        work.run(client(what, int(rest[0]), work.case_of(rest[1])), loop)

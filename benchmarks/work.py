@@ -1,31 +1,52 @@
-"""What is measured: the cases, the messages that every stack shares, and how a client reports.
+"""What is measured: the cases, the messages that every stack shares, how a client runs a case and reports.
 
-All stacks use the same message classes (Google's upb), so that what differs is the stack. A client runs a case for a
-fixed number of operations after a warm-up, and prints one line of JSON: operations, wall seconds, its own CPU seconds.
+All Python stacks use the same message classes (Google's upb), so that what differs is the stack. A client warms up,
+finds out how many operations take the time of the case, prints `ready` and waits for a line, so that whoever started it
+can look at the processes; then it runs, and prints one line of JSON: operations, wall seconds, its own CPU seconds.
+A case of calls held open also prints `held` and waits, when all of them are open.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import operator
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks import profiling
 from wirelane import Schema
 
 SCHEMA = Schema.load(Path(__file__).with_name("bench.proto"))
 Request: Any = SCHEMA.message_class("bench.Request")
 Reply: Any = SCHEMA.message_class("bench.Reply")
-UNARY = "/bench.Echo/Unary"
-SERVER_STREAM = "/bench.Echo/ServerStream"
+SERVICE = "bench.Echo"
+UNARY, HOLD, HELD, RELEASE = (f"/{SERVICE}/{name}" for name in ("Unary", "Hold", "Held", "Release"))
+SERVER_STREAM, CLIENT_STREAM, BIDI_STREAM = (
+    f"/{SERVICE}/{name}" for name in ("ServerStream", "ClientStream", "BidiStream")
+)
 MIB = 1024 * 1024
 RECEIVE_LIMIT = 4 * MIB
-SMALL = Request(name="wirelane", count=1)
-LARGE = Request(name="large", payload=bytes(MIB))
+# More than any case opens on one connection.
+MOST_STREAMS = 20_000
+# What services send along: identity, tracing, routing. As long as such things are.
+PAIRS = (
+    ("authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJiZW5jaG1hcmsifQ.c2lnbmF0dXJl"),
+    ("x-tenant", "benchmarks"),
+    ("x-client-version", "7.4.1"),
+    ("x-region", "eu-central-1"),
+    ("x-priority", "interactive"),
+    ("x-experiment", "blue"),
+    ("x-locale", "en-GB"),
+    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ("baggage", "user=alice,plan=team"),
+    ("x-origin", "checkout"),
+)
+NEW_PAIR = "x-request-id"
 
 
 @dataclass(frozen=True)
@@ -33,30 +54,158 @@ class Case:
     """One measurement.
 
     Attributes:
-        operations: How many calls, messages or lines.
-        in_flight: Calls at once.
+        kind: unary, server_stream, client_stream, bidi_stream, hold or tcp_lines.
         unit: What an operation is.
+        in_flight: Calls at once.
+        warm: Operations of the warm-up.
+        operations: How many to measure; 0: as many as take `seconds`.
+        payload: Bytes in a request, and in its reply.
+        metadata: Pairs to send with each call.
+        new_pair: One more pair, whose value is another in each call.
+        timeout: Seconds that each call has; 0: no deadline.
+        mixed: Worth measuring with another stack at the other end.
     """
 
     name: str
     title: str
-    operations: int
-    in_flight: int
-    unit: str
+    kind: str = "unary"
+    unit: str = "call"
+    in_flight: int = 64
+    warm: int = 2_000
+    operations: int = 0
+    seconds: float = 2.0
+    payload: int = 0
+    metadata: tuple[tuple[str, str], ...] = ()
+    new_pair: bool = False
+    timeout: float = 0.0
+    mixed: bool = False
+
+    def scaled(self, scale: float) -> Case:
+        """The same case for more or less time; what has a fixed number of operations stays as it is."""
+        return replace(self, seconds=self.seconds * scale)
 
 
 CASES = {
     case.name: case
     for case in (
-        Case("unary_1", "unary, 1 in flight", 6_000, 1, "call"),
-        Case("unary_64", "unary, 64 in flight", 20_000, 64, "call"),
-        Case("server_stream", "server stream, small messages", 100_000, 1, "message"),
-        Case("unary_1mib", "unary, 1 MiB each way, 4 in flight", 400, 4, "call"),
+        Case("unary_1", "unary, 1 in flight", in_flight=1, warm=500),
+        Case("unary_64", "unary, 64 in flight", mixed=True),
+        Case("unary_metadata", "unary, 64 in flight, 10 pairs of metadata", metadata=PAIRS),
+        Case(
+            "unary_metadata_new",
+            "unary, 64 in flight, 10 pairs of metadata, one of them new in each call",
+            metadata=PAIRS[:-1],
+            new_pair=True,
+        ),
+        Case("unary_deadline", "unary, 64 in flight, a deadline", timeout=30.0),
+        Case(
+            "unary_both",
+            "unary, 64 in flight, 10 pairs of metadata and a deadline",
+            metadata=PAIRS,
+            timeout=30.0,
+        ),
+        Case(
+            "server_stream",
+            "server stream, small messages",
+            "server_stream",
+            "message",
+            in_flight=1,
+            warm=10_000,
+            mixed=True,
+        ),
+        Case(
+            "client_stream",
+            "client stream, small messages",
+            "client_stream",
+            "message",
+            in_flight=1,
+            warm=10_000,
+            mixed=True,
+        ),
+        Case(
+            "bidi_stream",
+            "bidi stream, small messages, each answered with one, both ways at once",
+            "bidi_stream",
+            "message",
+            in_flight=1,
+            warm=5_000,
+            mixed=True,
+        ),
+        Case("unary_1mib", "unary, 1 MiB each way, 4 in flight", in_flight=4, warm=40, payload=MIB),
+        Case("unary_10000", "unary, 10,000 in flight", in_flight=10_000, warm=10_000),
+        Case(
+            "held_10000",
+            "10,000 calls held open, then ended",
+            "hold",
+            in_flight=10_000,
+            warm=500,
+            operations=10_000,
+        ),
+        Case(
+            "tcp_lines",
+            "TCP, 64-byte lines",
+            "tcp_lines",
+            "line",
+            in_flight=1,
+            warm=60_000,
+            operations=600_000,
+        ),
     )
 }
 
-OneCall = Callable[[Any], Awaitable[Any]]
-ReadStream = Callable[[Any], Awaitable[int]]
+
+class Calls:
+    """What a stack's client offers to the cases; each stack fills it in as its users would call it."""
+
+    request: Any = Request
+    payload_of: Callable[[Any], bytes] = staticmethod(operator.attrgetter("payload"))
+
+    def unary(self, path: str) -> Callable[..., Awaitable[Any]]:
+        """A function of a request, and of `metadata` (pairs) and `timeout` (seconds) if they are given."""
+        raise NotImplementedError
+
+    async def read_stream(self, count: int) -> int:
+        """Ask for `count` replies; how many came."""
+        raise NotImplementedError
+
+    async def write_stream(self, count: int) -> int:
+        """Send `count` requests; how many the server says it received."""
+        raise NotImplementedError
+
+    async def echo_stream(self, count: int) -> int:
+        """Send `count` requests while reading the replies; how many came."""
+        raise NotImplementedError
+
+
+class Holder:
+    """What a server's Hold, Held and Release do."""
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._wanted = 0
+        self._reached = asyncio.Event()
+        self._release = asyncio.Event()
+
+    async def hold(self) -> None:
+        """Stay until `release`."""
+        self._held += 1
+        if self._held == self._wanted:
+            self._reached.set()
+        await self._release.wait()
+
+    async def held(self, count: int) -> int:
+        """Wait until `count` are held."""
+        self._wanted = count
+        if self._held < count:
+            await self._reached.wait()
+        return self._held
+
+    def release(self) -> int:
+        """Let them go; how many they were."""
+        count, self._held = self._held, 0
+        self._release.set()
+        self._release, self._reached = asyncio.Event(), asyncio.Event()
+        return count
 
 
 def answer(request: Any) -> Any:
@@ -64,32 +213,85 @@ def answer(request: Any) -> Any:
     return Reply(message=request.name, number=request.count, payload=request.payload)
 
 
-async def measure(case: Case, unary: OneCall, read_stream: ReadStream, scale: float) -> None:
-    """Run a case through a stack's two functions and print the report."""
-    operations = max(case.in_flight, int(case.operations * scale))
+async def _unary(case: Case, calls: Calls, count: int, in_flight: int) -> None:
+    unary = calls.unary(UNARY)
+    request = calls.request(name="wirelane", count=1)
+    if case.payload:
+        request = calls.request(name="large", payload=bytes(case.payload))
+    options: dict[str, Any] = {}
+    if case.metadata:
+        options["metadata"] = case.metadata
+    if case.timeout:
+        options["timeout"] = case.timeout
 
-    async def run(count: int) -> None:
-        if case.name == "server_stream":
-            received = await read_stream(Request(name="x", count=count))
-            assert received == count, f"{received} of {count} messages"
-            return
-        request = LARGE if case.name == "unary_1mib" else SMALL
+    async def worker(number: int) -> None:
+        reply = None
+        for call in range(count // in_flight):
+            if case.new_pair:
+                options["metadata"] = (*case.metadata, (NEW_PAIR, f"{number}-{call}"))
+            reply = await unary(request, **options)
+        assert reply is None or len(calls.payload_of(reply)) == case.payload
 
-        async def worker(calls: int) -> None:
-            for _ in range(calls):
-                reply = await unary(request)
-                assert len(reply.payload) == len(request.payload)
-
-        await asyncio.gather(*(worker(count // case.in_flight) for _ in range(case.in_flight)))
-
-    await run(max(case.in_flight, operations // 10))
-    cpu, wall = time.process_time(), time.perf_counter()
-    await run(operations)
-    report(operations, time.perf_counter() - wall, time.process_time() - cpu)
+    await asyncio.gather(*(worker(number) for number in range(in_flight)))
 
 
-def report(operations: int, seconds: float, cpu: float) -> None:
-    """Print what the parent reads."""
+async def _hold(calls: Calls, count: int) -> None:
+    hold, held, release = (calls.unary(path) for path in (HOLD, HELD, RELEASE))
+    request = calls.request(name="wirelane", count=1)
+    pending = asyncio.gather(*(hold(request) for _ in range(count)))
+    await held(calls.request(count=count))
+    mark("held")
+    await release(calls.request())
+    await pending
+
+
+async def _run(case: Case, calls: Calls, count: int) -> None:
+    if case.kind == "unary":
+        await _unary(case, calls, count, case.in_flight)
+        return
+    if case.kind == "hold":
+        await _hold(calls, count)
+        return
+    streams = {
+        "server_stream": calls.read_stream,
+        "client_stream": calls.write_stream,
+        "bidi_stream": calls.echo_stream,
+    }
+    received = await streams[case.kind](count)
+    assert received == count, f"{received} of {count} messages"
+
+
+async def measure(case: Case, calls: Calls) -> None:
+    """Run a case through a stack's client and print the report."""
+    await calls.unary(UNARY)(calls.request(name="first"))  # the connection is there
+    start = time.perf_counter()
+    if case.kind == "hold":
+        await _unary(case, calls, case.warm, 1)
+    else:
+        await _run(case, calls, case.warm)
+    count = operations_of(case, time.perf_counter() - start)
+    await report(lambda: _run(case, calls, count), count)
+
+
+def operations_of(case: Case, seconds: float) -> int:
+    """How many operations to measure, as the warm-up took so long: a whole number for each call in flight."""
+    count = case.operations or int(case.warm / seconds * case.seconds)
+    return max(1, -(-count // case.in_flight)) * case.in_flight
+
+
+def mark(what: str) -> None:
+    """Let the parent measure: it answers with a line when it has."""
+    print(what, flush=True)
+    sys.stdin.readline()
+
+
+async def report(run: Callable[[], Awaitable[None]], operations: int) -> None:
+    """Run the measured part and print what the parent reads."""
+    mark("ready")
+    with profiling.asked("client"):
+        cpu, wall = time.process_time(), time.perf_counter()
+        await run()
+        seconds, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print(json.dumps({"operations": operations, "seconds": seconds, "cpu": cpu}), flush=True)
 
 
@@ -109,13 +311,23 @@ def run(main: Coroutine[Any, Any, None], loop: str) -> None:
         asyncio.run(main)
 
 
+def case_of(text: str) -> Case:
+    """A case by its name, or as JSON with the fields that a run has changed."""
+    if not text.startswith("{"):
+        return CASES[text]
+    fields = json.loads(text)
+    return Case(**{**fields, "metadata": tuple(tuple(pair) for pair in fields["metadata"])})
+
+
 def entry(
-    serve: Callable[[], Coroutine[Any, Any, None]], client: Callable[..., Coroutine[Any, Any, None]]
+    serve: Callable[[], Coroutine[Any, Any, None]],
+    client: Callable[[int, Case], Coroutine[Any, Any, None]],
 ) -> None:
-    """`MODULE LOOP serve` or `MODULE LOOP client PORT CASE SCALE`."""
+    """`MODULE LOOP serve` or `MODULE LOOP client PORT CASE`."""
     loop, what, *rest = sys.argv[1:]
     if what == "serve":
-        run(serve(), loop)
+        with profiling.asked("server"):
+            run(serve(), loop)
     else:
-        port, case, scale = rest
-        run(client(int(port), CASES[case], float(scale)), loop)
+        port, case = rest
+        run(client(int(port), case_of(case)), loop)

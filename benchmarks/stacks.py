@@ -1,0 +1,173 @@
+"""Who is measured: the stacks, how each is started, which cases it can do, and who is put at the other end of whom."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.work import CASES, Case
+
+GO_SOURCE = Path(__file__).resolve().parent / "peers" / "grpcgo"
+OURS = "wirelane, uvloop"
+GO = "grpc-go"
+GRPCAIO = ("grpc.aio, asyncio", "grpc.aio, uvloop")
+FLOOR = "floor, uvloop"
+LINES = "StreamReader.readline, asyncio"
+RPC = frozenset(name for name, case in CASES.items() if case.kind != "tcp_lines")
+# No server of grpclib offers more than 100 streams, and no client of it holds 10,000.
+NOT_MANY = RPC - {"unary_10000", "held_10000"}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One peer.
+
+    Attributes:
+        serve: The command of its server; empty if it has none.
+        client: The command of its client, to which port and case are added; empty if it has none.
+        cases: What it can do.
+        alone: Measured with itself only.
+        missing: Why it cannot run here.
+        environment: What its environment has beside ours.
+    """
+
+    name: str
+    serve: tuple[str, ...] = ()
+    client: tuple[str, ...] = ()
+    cases: frozenset[str] = RPC
+    alone: bool = False
+    missing: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"benchmarks.{module}", *arguments)
+
+
+def _rpc(name: str, module: str, loop: str, cases: frozenset[str] = RPC, *, alone: bool = False) -> Stack:
+    return Stack(
+        f"{name}, {loop}",
+        _python(module, loop, "serve"),
+        _python(module, loop, "client"),
+        cases,
+        alone,
+    )
+
+
+def _lines(name: str, loop: str, reader: str) -> Stack:
+    return Stack(
+        f"{name}, {loop}",
+        _python("tcp_lines", loop, "serve"),
+        _python("tcp_lines", loop, reader),
+        frozenset({"tcp_lines"}),
+        alone=True,
+    )
+
+
+def _connectrpc() -> Stack:
+    packages = [name for name in ("connectrpc", "pyqwest") if importlib.util.find_spec(name) is None]
+    return Stack(
+        "connectrpc + pyqwest",
+        client=_python("rpc_connectrpc", "asyncio", "client"),
+        cases=NOT_MANY,
+        missing=f"{' and '.join(packages)} not installed (tools/env.sh bench)" if packages else "",
+    )
+
+
+def _go_program() -> tuple[Path | None, str]:
+    """The program of peers/grpcgo, built into the user's cache; or None and the reason."""
+    go = shutil.which("go")
+    if go is None:
+        return None, "Go is not installed"
+    sources = sorted(path for path in GO_SOURCE.rglob("*") if path.suffix in {".go", ".mod", ".sum"})
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    program = base / "wirelane" / "benchmarks" / f"grpcgo-{digest}"
+    if not program.exists():
+        program.parent.mkdir(parents=True, exist_ok=True)
+        built = subprocess.run(
+            [go, "build", "-trimpath", "-o", str(program), "."],
+            cwd=GO_SOURCE,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if built.returncode:
+            return None, "go build failed: " + " ".join(built.stderr.split())[-300:]
+    return program, ""
+
+
+def _grpc_go() -> Stack:
+    program, missing = _go_program()
+    return Stack(GO, (str(program), "serve"), (str(program), "client"), missing=missing)
+
+
+def all_stacks() -> list[Stack]:
+    """Every stack, those that cannot run here too."""
+    few = frozenset({"unary_1", "unary_64", "unary_1mib"})
+    dicts = _rpc(
+        "wirelane with dicts", "rpc_wirelane", "uvloop", frozenset({"unary_64", "server_stream"}), alone=True
+    )
+    dicts.environment["BENCH_CODEC"] = "dict"
+    return [
+        _rpc("wirelane", "rpc_wirelane", "uvloop"),
+        _rpc("wirelane", "rpc_wirelane", "asyncio"),
+        dicts,
+        _rpc("grpc.aio", "rpc_grpcaio", "asyncio"),
+        _rpc("grpc.aio", "rpc_grpcaio", "uvloop"),
+        _rpc("grpclib", "rpc_grpclib", "uvloop", NOT_MANY),
+        _connectrpc(),
+        _grpc_go(),
+        _rpc("floor", "floor", "uvloop", few, alone=True),
+        _rpc("floor", "floor", "asyncio", few, alone=True),
+        _lines("StreamReader.readline", "asyncio", "asyncio"),
+        _lines("StreamReader.readline", "uvloop", "asyncio"),
+        _lines("wirelane lines()", "asyncio", "wirelane.lines"),
+        _lines("wirelane lines()", "uvloop", "wirelane.lines"),
+        _lines("wirelane read(marker=)", "uvloop", "wirelane.read"),
+    ]
+
+
+def default_pairs(case: Case, stacks: list[Stack]) -> list[tuple[Stack, Stack]]:
+    """(client, server) pairs of a case: each stack with itself; where it says something, with grpc-go at the other end.
+
+    A client without a server of its own talks to grpc.aio's, which is always there.
+    """
+    able = [stack for stack in stacks if case.name in stack.cases and not stack.missing]
+    pairs = [(stack, stack) for stack in able if stack.client and stack.serve]
+    by_name = {stack.name: stack for stack in able}
+    grpcaio, go = by_name.get(GRPCAIO[0]), by_name.get(GO)
+    clients_alone = [stack for stack in able if not stack.serve]
+    if grpcaio:
+        pairs += [(stack, grpcaio) for stack in clients_alone]
+    if case.mixed and go:
+        others = [stack for stack in able if stack is not go and not stack.alone]
+        pairs += [(stack, go) for stack in others]
+        pairs += [(go, stack) for stack in others if stack.serve]
+    return pairs
+
+
+def chosen_pairs(
+    case: Case, stacks: list[Stack], client: str | None, server: str | None
+) -> list[tuple[Stack, Stack]]:
+    """The default pairs whose names hold what was asked for; with both asked for, whatever fits, in the table or not."""
+    if client and server:
+        able = [stack for stack in stacks if case.name in stack.cases and not stack.missing]
+        return [
+            (one, other)
+            for one in able
+            for other in able
+            if one.client and other.serve and client in one.name and server in other.name
+            if one is other or not (one.alone or other.alone)
+        ]
+    return [
+        (one, other)
+        for one, other in default_pairs(case, stacks)
+        if (client or "") in one.name and (server or "") in other.name
+    ]

@@ -1,0 +1,161 @@
+"""What wirelane means to reach, and whether a run shows it. Ratios of figures of one run only.
+
+grpc.aio counts by the better of its two event loops, wirelane by its figures on uvloop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from benchmarks.figures import Figure, Results
+from benchmarks.stacks import FLOOR, GO, GRPCAIO, LINES, OURS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A target that a run covers: what it asks for, what was measured, whether that is enough."""
+
+    title: str
+    wanted: str
+    measured: float
+    met: bool
+
+
+@dataclass(frozen=True)
+class Target:
+    """`measured` gives the ratio, or None if the run lacks a figure for it."""
+
+    title: str
+    bound: float
+    measured: Callable[[Results], float | None]
+    at_least: bool = True
+    unit: str = "x"
+
+    def outcome(self, results: Results) -> Outcome | None:
+        value = self.measured(results)
+        if value is None:
+            return None
+        met = value >= self.bound if self.at_least else value <= self.bound
+        return Outcome(self.title, f"{'>=' if self.at_least else '<='} {self.bound:g}{self.unit}", value, met)
+
+
+Names = tuple[str, ...]
+
+
+def _each(results: Results, case: str, clients: Names, servers: Names) -> Iterable[Figure]:
+    """The figures of these clients and servers; of the same stack at both ends, where both are named."""
+    for client in clients:
+        for server in servers:
+            figure = results.find(case, client, server)
+            if figure and (clients != servers or client == server):
+                yield figure
+
+
+def _speed(
+    case: str, peer: tuple[Names, Names], ours: tuple[str, str] = (OURS, OURS)
+) -> Callable[[Results], float | None]:
+    """Our operations per second against the best of the peer's."""
+
+    def measured(results: Results) -> float | None:
+        mine = results.find(case, *ours)
+        theirs = max((figure.per_second for figure in _each(results, case, *peer)), default=None)
+        return mine.per_second / theirs if mine and theirs else None
+
+    return measured
+
+
+def _cpu(case: str, peer: tuple[Names, Names], ours: tuple[str, str]) -> Callable[[Results], float | None]:
+    """The CPU of our end against the least of the peer's."""
+
+    def measured(results: Results) -> float | None:
+        mine = results.find(case, *ours)
+        theirs = min(
+            (figure.tested_cpu for figure in _each(results, case, *peer) if figure.tested_cpu), default=None
+        )
+        return mine.tested_cpu / theirs if mine and mine.tested_cpu and theirs else None
+
+    return measured
+
+
+def _extra(case: str) -> Callable[[Results], float | None]:
+    """Our CPU per call, both ends, against that of the plain case."""
+
+    def measured(results: Results) -> float | None:
+        plain, more = results.find("unary_64", OURS, OURS), results.find(case, OURS, OURS)
+        if not plain or not more or not plain.tested_cpu or not more.tested_cpu:
+            return None
+        return more.tested_cpu / plain.tested_cpu
+
+    return measured
+
+
+def _memory(field: str) -> Callable[[Results], float | None]:
+    def measured(results: Results) -> float | None:
+        figure = results.find("held_10000", OURS, OURS)
+        value: float | None = getattr(figure, field) if figure else None
+        return value
+
+    return measured
+
+
+AIO_BOTH = (GRPCAIO, GRPCAIO)
+AIO_CLIENT = (GRPCAIO, (GO,))
+AIO_SERVER = ((GO,), GRPCAIO)
+GO_BOTH = ((GO,), (GO,))
+TO_GO, FROM_GO = (OURS, GO), (GO, OURS)
+
+
+def _streams() -> Iterable[Target]:
+    """Small messages in a stream: each direction, as client and as server."""
+    for case, title, as_client, as_server in (
+        ("server_stream", "server stream", "received", "sent"),
+        ("client_stream", "client stream", "sent", "received"),
+        ("bidi_stream", "bidi stream", "client", "server"),
+    ):
+        yield Target(f"{title}, {as_client}, of grpc.aio", 20, _speed(case, AIO_CLIENT, TO_GO))
+        yield Target(f"{title}, {as_server}, of grpc.aio", 20, _speed(case, AIO_SERVER, FROM_GO))
+        yield Target(f"{title}, {as_client}, of grpc-go", 0.4, _speed(case, GO_BOTH, TO_GO))
+        yield Target(f"{title}, {as_server}, of grpc-go", 0.4, _speed(case, GO_BOTH, FROM_GO))
+
+
+TARGETS = (
+    Target("unary, 64 in flight, calls/s of grpc.aio", 8, _speed("unary_64", AIO_BOTH)),
+    Target("unary, 64 in flight, calls/s of grpc-go (the aim)", 1, _speed("unary_64", GO_BOTH)),
+    Target("unary, 1 in flight, calls/s of grpc.aio", 3, _speed("unary_1", AIO_BOTH)),
+    Target("unary, 1 in flight, calls/s of grpc-go (the aim)", 1, _speed("unary_1", GO_BOTH)),
+    Target(
+        "unary, client's CPU of grpc.aio's, grpc-go server",
+        0.4,
+        _cpu("unary_64", AIO_CLIENT, TO_GO),
+        at_least=False,
+    ),
+    Target(
+        "unary, server's CPU of grpc.aio's, grpc-go client",
+        0.2,
+        _cpu("unary_64", AIO_SERVER, FROM_GO),
+        at_least=False,
+    ),
+    *_streams(),
+    Target("1 MiB each way, calls/s of grpc.aio", 1, _speed("unary_1mib", AIO_BOTH)),
+    Target("1 MiB each way, calls/s of a bare socket", 0.5, _speed("unary_1mib", ((FLOOR,), (FLOOR,)))),
+    Target("10,000 in flight, CPU of 64 in flight", 1.3, _extra("unary_10000"), at_least=False),
+    Target("memory per open call, client", 4, _memory("client_memory"), at_least=False, unit=" KiB"),
+    Target("memory per open call, server", 4, _memory("server_memory"), at_least=False, unit=" KiB"),
+    Target("10 pairs of metadata, CPU of a plain call", 1.5, _extra("unary_metadata"), at_least=False),
+    Target(
+        "10 pairs, one of them new, CPU of a plain call", 1.5, _extra("unary_metadata_new"), at_least=False
+    ),
+    Target("a deadline, CPU of a plain call", 1.5, _extra("unary_deadline"), at_least=False),
+    Target("10 pairs and a deadline, CPU of a plain call", 1.5, _extra("unary_both"), at_least=False),
+    Target(
+        "TCP lines, of StreamReader",
+        2.5,
+        _speed("tcp_lines", ((LINES,), (LINES,)), ("wirelane lines(), uvloop", "wirelane lines(), uvloop")),
+    ),
+)
+
+
+def outcomes(results: Results) -> list[Outcome]:
+    """The targets for which the run has all figures."""
+    return [outcome for target in TARGETS if (outcome := target.outcome(results))]
