@@ -47,9 +47,9 @@ class Recorder(Stream):
 
 
 class Owner:
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
         self.log: list[object] = []
-        self.engine = Connection(client=False, owner=self, limits=Limits())
+        self.engine = Connection(client=False, owner=self, limits=limits or Limits())
         self.engine.start()
 
     def output_ready(self) -> None: ...
@@ -57,6 +57,7 @@ class Owner:
     def settings_changed(self) -> None:
         self.log.append("settings")
 
+    def input_waits(self) -> None: ...
     def goaway_received(self, code: int, reason: str) -> None:
         self.log.append(("goaway", code, reason))
 
@@ -70,6 +71,8 @@ class Owner:
         edges = [0, *sorted({cut for cut in cuts if cut < len(octets)}), len(octets)]
         for start, end in pairwise(edges):
             self.engine.receive(octets[start:end])
+        while self.engine.waiting:
+            self.engine.resume()
         return self.log, b"".join(bytes(piece) for piece in self.engine.take())
 
 
@@ -109,6 +112,14 @@ def test_octet_by_octet_is_the_same_as_whole() -> None:
     whole = Owner().feed(WHOLE, [])
     assert Owner().feed(WHOLE, list(range(len(WHOLE)))) == whole
     assert len(whole[0]) > 8
+
+
+@given(st.lists(st.integers(1, len(WHOLE)), max_size=40), st.integers(1, 3), st.integers(1, 20))
+def test_the_share_of_a_turn_changes_neither_calls_nor_answers(
+    cuts: list[int], streams: int, frames: int
+) -> None:
+    small = Limits(max_streams_per_turn=streams, max_frames_per_turn=frames)
+    assert Owner(small).feed(WHOLE, cuts) == Owner().feed(WHOLE, [])
 
 
 FRAMES = st.builds(

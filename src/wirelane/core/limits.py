@@ -18,7 +18,7 @@ _MIB: Final = 1024 * _KIB
 _GIB: Final = 1024 * _MIB
 
 # Fields whose range is narrower than "more than nothing": (least, most).
-_RANGES: Final = {
+_RANGES: Final[dict[str, tuple[int, int | None]]] = {
     "max_receive_message": (0, 2**32 - 1),  # four bytes of length
     "max_send_message": (0, 2**32 - 1),
     "initial_window": (1, 2**31 - 1),  # RFC 9113, section 6.9.2
@@ -26,6 +26,7 @@ _RANGES: Final = {
     "max_frame_size": (16_384, 2**24 - 1),  # RFC 9113, section 4.2
     "max_header_list": (1, 2**32 - 1),
     "max_concurrent_streams": (1, 2**31 - 1),
+    "control_burst": (100, None),  # what a client's first frames need
 }
 _OPTIONAL: Final = {"max_send_message", "connect_timeout"}
 
@@ -43,6 +44,15 @@ class Limits:
         initial_window: What a peer may send on one stream before it must wait for us.
         connection_window: The same for all streams of a connection together.
         max_frame_size: The longest HTTP/2 frame to accept.
+        max_continuations: The most CONTINUATION frames in one header block.
+        max_settings: The most parameters in one SETTINGS frame.
+        max_unsent_replies: Answers to PING and SETTINGS that may wait for a peer that does not read them.
+        max_streams_per_turn: Calls taken from one connection before everything else has its turn in the loop.
+        max_frames_per_turn: The same for frames.
+        reset_burst: Streams of a client that may come to nothing at once: reset by it, or by us for its fault.
+        reset_rate: How many more may per second, besides half of all that it opens.
+        control_burst: Frames that carry no part of a call that a peer may send at once.
+        control_rate: How many more it may per second, besides those for its streams and for the DATA it is sent.
         max_send_buffer: Bytes waiting for the socket of a connection, above which senders wait.
         connect_timeout: For a connection, its TLS handshake and its proxy; None: no limit.
         handshake_timeout: For a client of a server to get TLS and the HTTP/2 preface done.
@@ -68,6 +78,15 @@ class Limits:
     initial_window: int = _MIB  # grpc-java
     connection_window: int = 4 * _MIB  # grpclib
     max_frame_size: int = 16_384  # the default and least of RFC 9113
+    max_continuations: int = 8  # nghttp2
+    max_settings: int = 32  # nghttp2
+    max_unsent_replies: int = 1000  # nghttp2's max_outbound_ack
+    max_streams_per_turn: int = 64  # C-core takes 32 in a read cycle; Envoy has max_requests_per_io_cycle
+    max_frames_per_turn: int = 4096  # a few milliseconds; a read of 256 KiB may hold 29,000
+    reset_burst: int = 1000  # nghttp2's stream_reset_rate_limit; Rust's h2 allows 1024 of its own resets
+    reset_rate: int = 33  # nghttp2
+    control_burst: int = 10_000  # nghttp2's glitch_rate_limit
+    control_rate: int = 330  # nghttp2
     max_send_buffer: int = _MIB
     connect_timeout: float | None = 10.0
     handshake_timeout: float = 10.0  # Go's x/net waits 10 s for the preface

@@ -7,6 +7,8 @@ Contract with the owner (the asyncio binding):
 - What is to be sent gathers in a list; the first piece calls `owner.output_ready`, and the owner calls `take` and
   writes it, once per turn of its loop. `writable = False` holds DATA back while the owner's buffer is full.
 - Hooks run inside `receive`; they may send and reset, and must not raise.
+- `receive` does a bounded amount of work. What is left over waits until `resume`, which `owner.input_waits` asks for,
+  and what arrives meanwhile waits behind it.
 
 The loop in `receive` is long on purpose: frames are read in place by index, with no object made per frame.
 """
@@ -14,10 +16,12 @@ The loop in `receive` is long on purpose: frames are read in place by index, wit
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from hpack import HPACKError
 
+from wirelane.http2.budget import Conduct
 from wirelane.http2.control import read_control, start_drain
 from wirelane.http2.frames import (
     CONTINUATION,
@@ -57,8 +61,8 @@ __all__ = ["Connection", "Owner"]
 
 # Streams we reset that are known one by one, to let their late frames pass (section 5.1, "closed").
 _RESETS_REMEMBERED = 1024
-# CONTINUATION frames in one block. nghttp2 allows 8; ours of 16 KiB never need more than that for a legal list.
-_MAX_CONTINUATIONS = 8
+# Octets of a header block that count as much as one stream in the work of a turn.
+_OCTETS_PER_STREAM = 256
 
 
 class Connection(Output):
@@ -71,6 +75,8 @@ class Connection(Output):
         ended: No more input is read and no more frames are made.
         goaway: A GOAWAY was received or sent: no stream may be opened.
         goaway_sent: A GOAWAY was sent.
+        conduct: What the peer did that costs work and moves nothing.
+        waiting: Input waits for `resume`.
     """
 
     def __init__(self, *, client: bool, owner: Owner, limits: Limits) -> None:
@@ -79,6 +85,7 @@ class Connection(Output):
         self.streams: dict[int, Stream] = {}
         self.goaway = False
         self.goaway_sent = False
+        self.waiting = False
         self.settings_received = False
         self.peer_max_streams: int | None = None
         self.peer_max_header_list: int | None = None
@@ -91,7 +98,8 @@ class Connection(Output):
         self.last_peer_stream = 0
         self.accepted_up_to = MAX_STREAM_ID
         self._unreturned = 0
-        self._decoder = HeaderDecoder(max(4 * limits.max_header_list, 65_536))
+        self._hard_header_list = max(8 * limits.max_header_list, 131_072)
+        self._decoder = HeaderDecoder(self._hard_header_list)
         self._reset_ids: OrderedDict[int, None] = OrderedDict()
         self._last_forgotten = 0
         # An incomplete frame: its pieces, their size, and the size from which parsing goes on.
@@ -101,6 +109,9 @@ class Connection(Output):
         self._preface = client
         # A header block that CONTINUATION must complete: (stream, END_STREAM, pieces, their size).
         self._open_block: tuple[int, bool, list[bytes], int] | None = None
+        # Streams opened in this turn, long header blocks counting as several.
+        self._opened = 0
+        self.conduct = Conduct(self)
 
     def start(self) -> None:
         """Send the preface (section 3.4): our SETTINGS, and the connection's window."""
@@ -133,6 +144,10 @@ class Connection(Output):
 
     def receive(self, data: bytes) -> None:
         """Read what arrived. Never raises; after the end it does nothing."""
+        if self.waiting:
+            self._kept.append(data)
+            self._kept_size += len(data)
+            return
         try:
             self._read(data)
         except ProtocolViolation as violation:
@@ -142,7 +157,13 @@ class Connection(Output):
         except HPACKError as error:
             self.fail(ErrorCode.COMPRESSION_ERROR, f"a header block that is not HPACK: {error}")
 
-    def _read(self, data: bytes) -> None:  # noqa: C901 - the frame loop, one place on purpose
+    def resume(self) -> None:
+        """Read on, in a later turn of the owner's loop than the `receive` that left something over."""
+        if self.waiting:
+            self.waiting = False
+            self.receive(b"")
+
+    def _read(self, data: bytes) -> None:  # noqa: C901, PLR0912 - the frame loop, one place on purpose
         if self._needed:
             self._kept.append(data)
             self._kept_size += len(data)
@@ -162,7 +183,11 @@ class Connection(Output):
             position = len(PREFACE)
         unpack = FRAME_HEAD.unpack_from
         max_frame_size = self.limits.max_frame_size
-        while not self.ended:
+        max_streams = self.limits.max_streams_per_turn
+        self._opened = 0
+        for _ in repeat(None, self.limits.max_frames_per_turn):
+            if self.ended:
+                return
             start = position + 9
             if start > size:
                 if position < size:
@@ -191,14 +216,22 @@ class Connection(Output):
             else:
                 read_control(self, kind, flags, stream_id, data[start:end])
             position = end
+            if self._opened >= max_streams:
+                break
+        if position < size and not self.ended:
+            self._keep(data[position:], 1)
+            self.waiting = True
+            self.owner.input_waits()
 
     def _keep(self, data: bytes, needed: int) -> None:
-        """Keep an incomplete frame, at most one frame long, until `needed` octets are there."""
+        """Keep an incomplete frame, or what the turn has no time for, until `needed` octets are there."""
         self._kept.append(data)
         self._kept_size = len(data)
         self._needed = needed
 
-    def _data(self, data: bytes, start: int, end: int, flags: int, stream_id: int) -> None:
+    def _data(  # noqa: C901 - the same
+        self, data: bytes, start: int, end: int, flags: int, stream_id: int
+    ) -> None:
         """Section 6.1. The whole frame counts against both windows, padding included."""
         size = end - start
         if stream_id == 0:
@@ -222,6 +255,8 @@ class Connection(Output):
             padding = data[start] + 1
             end -= padding - 1
             start += 1
+        if start == end and not flags & END_STREAM:
+            self.conduct.control_frame()
         stream = self.streams.get(stream_id)
         if stream is None or stream.remote_closed:
             self._late_frame(stream, stream_id, "DATA")
@@ -276,7 +311,7 @@ class Connection(Output):
             raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without a header block")
         _, end_stream, pieces, size = self._open_block
         size += len(payload)
-        if len(pieces) > _MAX_CONTINUATIONS or size > max(4 * self.limits.max_header_list, 65_536):
+        if len(pieces) > self.limits.max_continuations or size > self._hard_header_list:
             raise ProtocolViolation(ErrorCode.ENHANCE_YOUR_CALM, "a header block far above the limit")
         pieces.append(payload)
         if flags & END_HEADERS:
@@ -293,8 +328,13 @@ class Connection(Output):
             kind = BlockKind.RESPONSE if self.client else BlockKind.REQUEST
         # Decoded even if the stream is gone: the compression state is the connection's (section 4.3).
         block = self._decoder.decode(data, kind)
+        if len(data) > _OCTETS_PER_STREAM:
+            self._opened += len(data) // _OCTETS_PER_STREAM
+        if len(block.headers) > self.limits.max_header_fields:
+            self.conduct.long_list(len(block.headers))
         if stream is None:
             if self.client or stream_id <= self.last_peer_stream or not stream_id & 1:
+                self.conduct.control_frame()
                 self._late_frame(None, stream_id, "HEADERS")
             else:
                 self._request(block, stream_id, end_stream)
@@ -328,26 +368,28 @@ class Connection(Output):
     def _request(self, block: HeaderBlock, stream_id: int, end_stream: bool) -> None:
         """A client opens a stream (section 5.1.1)."""
         self.last_peer_stream = stream_id
+        self._opened += 1
         if stream_id > self.accepted_up_to:
             # Above the last stream of our GOAWAY: the client knows that it was not processed (section 6.8).
             self._remember_reset(stream_id)
             return
         if block.error:
-            self._refuse(stream_id, ErrorCode.PROTOCOL_ERROR)
+            self._refuse(stream_id, ErrorCode.PROTOCOL_ERROR, "streams_broken")
             return
         stream = None
         if len(self.streams) < self.limits.max_concurrent_streams:
             stream = self.owner.stream_requested(block)
         if stream is None:
-            self._refuse(stream_id, ErrorCode.REFUSED_STREAM)
+            self._refuse(stream_id, ErrorCode.REFUSED_STREAM, "streams_refused")
             return
         stream.id = stream_id
         self.streams[stream_id] = stream
         self._deliver_headers(stream, block, end_stream)
 
-    def _refuse(self, stream_id: int, code: ErrorCode) -> None:
+    def _refuse(self, stream_id: int, code: ErrorCode, kind: str) -> None:
         self.write(rst_stream(stream_id, code))
         self._remember_reset(stream_id)
+        self.conduct.lost_stream(kind)
 
     def _late_frame(self, stream: Stream | None, stream_id: int, what: str) -> None:
         """A frame on a stream that the peer has closed, or that never was (section 5.1)."""
@@ -378,7 +420,10 @@ class Connection(Output):
         self.send_headers(stream, stable, variable, end_stream=end_stream)
 
     def reset(self, stream: Stream, code: ErrorCode, reason: str = "", *, tell: bool = True) -> None:
-        """Reset a stream (section 6.4); `tell` calls its `on_reset`. Nothing happens if it is closed."""
+        """Reset a stream (section 6.4). Nothing happens if it is closed.
+
+        With `tell`, which is the engine's own, because the peer broke a rule: its `on_reset` is called, and it counts.
+        """
         if stream.local_closed and stream.remote_closed:
             return
         if stream.id and not self.ended:
@@ -387,6 +432,7 @@ class Connection(Output):
         self.close_stream(stream)
         if tell:
             stream.on_reset(code, by_peer=False, reason=reason)
+            self.conduct.lost_stream("streams_broken")
 
     def close_stream(self, stream: Stream) -> None:
         """Close both halves and drop what waits."""
@@ -422,6 +468,7 @@ class Connection(Output):
         """End the connection because the peer broke a rule: GOAWAY, then `engine_ended` (section 5.4.1)."""
         if self.ended:
             return
+        self.conduct.refusals["connections"] += 1
         self.write(goaway(self.last_taken, code, reason.encode()[:256]))
         self.end(code, f"the peer broke HTTP/2: {reason}")
 

@@ -32,16 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["read_control", "start_drain"]
 
-# Acknowledgements that may wait unsent for a peer that does not read (nghttp2's max_outbound_ack; CVE-2019-9512, -9515).
-_MAX_UNSENT_REPLIES = 1000
-# Parameters in one SETTINGS frame (nghttp2's max_settings).
-_MAX_SETTINGS = 32
+# What reading a SETTINGS frame costs, in frames that are cheap.
+_SETTINGS_COST = 10
 # The PING between the two GOAWAYs of a graceful shutdown.
 _DRAIN_PING = b"wl-drain"
 
 
 def read_control(connection: Connection, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
     """Read one frame that is neither DATA, HEADERS nor CONTINUATION."""
+    connection.conduct.control_frame()
     if kind == WINDOW_UPDATE:
         _window_update(connection, stream_id, payload)
     elif kind == RST_STREAM:
@@ -68,6 +67,9 @@ def _window_update(connection: Connection, stream_id: int, payload: bytes) -> No
     if stream_id == 0:
         if not increment:
             raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        if connection.blocked:
+            # Every stream that waits may have to be tried.
+            connection.conduct.control_frame(len(connection.streams) // 8)
         connection.widen_send_window(increment)
         return
     stream = connection.streams.get(stream_id)
@@ -90,8 +92,11 @@ def _rst_stream(connection: Connection, stream_id: int, payload: bytes) -> None:
         raise ProtocolViolation(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM needs 4 octets")
     stream = connection.streams.get(stream_id)
     if stream is not None:
+        due = stream.reset_is_due()
         connection.close_stream(stream)
         stream.on_reset(int.from_bytes(payload, "big"), by_peer=True)
+        if not due:
+            connection.conduct.lost_stream("resets")
     elif stream_id == 0 or connection.is_idle(stream_id):
         raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
 
@@ -159,8 +164,10 @@ def _settings(connection: Connection, flags: int, stream_id: int, payload: bytes
         return
     if len(payload) % 6:
         raise ProtocolViolation(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a size that is no multiple of 6")
-    if len(payload) > 6 * _MAX_SETTINGS:
+    if len(payload) > 6 * connection.limits.max_settings:
         raise ProtocolViolation(ErrorCode.ENHANCE_YOUR_CALM, "too many SETTINGS parameters")
+    # A change of the initial window goes through all streams.
+    connection.conduct.control_frame(_SETTINGS_COST + len(connection.streams) * (len(payload) // 6) // 8)
     for start in range(0, len(payload), 6):
         key, value = unpack(">HI", payload[start : start + 6])
         _apply_setting(connection, key, value)
@@ -198,6 +205,6 @@ def _apply_setting(connection: Connection, key: int, value: int) -> None:
 def _reply(connection: Connection, data: bytes) -> None:
     """Send an acknowledgement, unless too many wait already."""
     connection.unsent_replies += 1
-    if connection.unsent_replies > _MAX_UNSENT_REPLIES:
+    if connection.unsent_replies > connection.limits.max_unsent_replies:
         raise ProtocolViolation(ErrorCode.ENHANCE_YOUR_CALM, "a flood of PING or SETTINGS")
     connection.write(data)

@@ -45,6 +45,9 @@ class Owner(Protocol):
     def settings_changed(self) -> None:
         """The peer's SETTINGS arrived and apply."""
 
+    def input_waits(self) -> None:
+        """Input is left for a later turn: read no more from the peer for now, and call `resume` in the next turn."""
+
     def goaway_received(self, code: int, reason: str) -> None:
         """The peer takes no more streams."""
 
@@ -59,6 +62,7 @@ class Output:
         writable: The owner's buffer has room; while it has not, only frames that are not DATA are made.
         ended: No more frames are made.
         send_window: Octets of DATA that the peer takes on the whole connection.
+        send_granted: Octets that it has taken or takes, since the start: what was sent is the difference.
         peer_max_frame_size: The longest frame that the peer takes.
         unsent_replies: Acknowledgements made since the owner could last write.
     """
@@ -68,7 +72,7 @@ class Output:
         self.limits = limits
         self.ended = False
         self.writable = True
-        self.send_window = DEFAULT_WINDOW
+        self.send_window = self.send_granted = DEFAULT_WINDOW
         self.peer_max_frame_size = DEFAULT_MAX_FRAME_SIZE
         self.encoder = HeaderEncoder()
         self.unsent_replies = 0
@@ -202,10 +206,14 @@ class Output:
 
     def widen_send_window(self, increment: int) -> None:
         """The peer opened the connection's window (section 6.9)."""
+        shut = self.send_window <= 0
         self.send_window += increment
+        self.send_granted += increment
         if self.send_window > MAX_WINDOW:
             raise ProtocolViolation(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window overflowed")
-        self.pump()
+        if shut:
+            # If it was open, what waits does so for another reason.
+            self.pump()
 
     def _close_local(self, stream: Stream) -> None:
         stream.local_closed = True

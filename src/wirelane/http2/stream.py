@@ -71,6 +71,10 @@ class Stream:
     def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:
         """The stream was reset, by the peer or by the engine because the peer broke a rule."""
 
+    def reset_is_due(self) -> bool:
+        """Whether the peer may reset the stream now without its being held against it (see `budget`)."""
+        return False
+
     def on_drained(self) -> None:
         """Everything that was given to `send` has been taken by flow control."""
 

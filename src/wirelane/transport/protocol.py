@@ -94,6 +94,18 @@ class H2Protocol(asyncio.Protocol):
     def settings_changed(self) -> None:
         pass
 
+    def input_waits(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+        self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """Give the engine another turn for what it has not read yet; then let the peer send again."""
+        engine = self.engine
+        engine.resume()
+        if not engine.waiting and not engine.ended and self._transport is not None:
+            self._transport.resume_reading()
+
     def goaway_received(self, code: int, reason: str) -> None:
         if code != ErrorCode.NO_ERROR:
             self._farewell = f" after GOAWAY {ErrorCode.text(code)} {reason}".rstrip()

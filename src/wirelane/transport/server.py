@@ -249,6 +249,11 @@ class H2ServerStream(Stream):
         text = f"the client reset the call with {ErrorCode.text(code)}" if by_peer else reason
         self._cancel(Ending(StatusCode.CANCELLED, text))
 
+    def reset_is_due(self) -> bool:
+        # A client's deadline runs out a little before ours, which began when the call arrived.
+        deadline, timeout = self._deadline, self._request.timeout
+        return deadline is not None and timeout is not None and deadline.remaining() * 10 <= timeout
+
     def on_connection_ended(self, code: int, reason: str, *, unprocessed: bool) -> None:
         self._cancel(Ending(StatusCode.CANCELLED, reason))
 
