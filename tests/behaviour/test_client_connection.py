@@ -378,7 +378,9 @@ async def test_the_authority_is_the_target_or_what_the_options_say() -> None:
 async def test_options_are_checked_and_name_the_field() -> None:
     for name, value in (
         ("idle_timeout", 0),
-        ("max_connections", 2),
+        ("max_connections", 0),
+        ("max_connections", True),
+        ("max_connections", 1.5),
         ("authority", ""),
         ("user_agent", "new\nline"),
     ):

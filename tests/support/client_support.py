@@ -196,25 +196,26 @@ async def wire_channel(
 
 
 class RawServer:
-    """A listener whose connections are raw peers."""
+    """A listener whose connections are raw peers, which begin with `greeting` or with empty SETTINGS."""
 
-    def __init__(self) -> None:
+    def __init__(self, greeting: bytes | None = None) -> None:
+        self.greeting = greeting
         self.peers: asyncio.Queue[RawPeer] = asyncio.Queue()
         self.all: list[RawPeer] = []
         self.server: asyncio.Server | None = None
         self.port = 0
 
     def accept(self) -> RawPeer:
-        peer = RawPeer(server=True)
+        peer = RawPeer(server=True, greeting=self.greeting)
         self.all.append(peer)
         self.peers.put_nowait(peer)
         return peer
 
 
 @asynccontextmanager
-async def raw_server() -> AsyncIterator[RawServer]:
+async def raw_server(greeting: bytes | None = None) -> AsyncIterator[RawServer]:
     """Listen; each connection is a `RawPeer` that says what the test tells it to."""
-    raw = RawServer()
+    raw = RawServer(greeting)
     raw.server = await asyncio.get_running_loop().create_server(raw.accept, "127.0.0.1", 0)
     raw.port = raw.server.sockets[0].getsockname()[1]
     try:

@@ -382,3 +382,14 @@ async def test_the_length_of_a_head_s_content_length_is_no_accident(link: Link) 
         while not (heard := await raw.next(HEADERS, DATA)).ends_stream:
             pass
         assert heard.stream == 3
+
+
+async def test_a_server_whose_client_used_the_last_stream_identifier_drains(link: Link) -> None:
+    async with server_and_raw_client(link, end_well) as (server, raw):
+        requests(raw, 2**31 - 1)
+        assert (await raw.next(HEADERS)).stream == 2**31 - 1
+        server().drain()
+        raw.write(frame(PING, 1, 0, (await raw.next(PING)).payload))
+        async with asyncio.timeout(PATIENCE):
+            assert (await raw.next(GOAWAY)).last_stream == 2**31 - 1
+            await raw.closed()

@@ -36,7 +36,7 @@ Res = TypeVar("Res")
 
 
 class Channel(CallForms):
-    """Calls to one server, over one connection that is made when it is needed.
+    """Calls to one server, over a connection that is made when it is needed.
 
     The constructor does no I/O. A lost connection is made again by the next call, after a failure not before a backoff
     has passed; until then calls fail at once with UNAVAILABLE, whose `__cause__` is what went wrong, unless they are
@@ -87,7 +87,7 @@ class Channel(CallForms):
             server_name=self._options.server_name,
             limits=self._limits,
             idle_timeout=self._options.idle_timeout,
-            calls_started=lambda: self._core.started,
+            max_connections=self._options.max_connections,
         )
         self._core = ChannelCore(
             self._connector,

@@ -1,8 +1,12 @@
-"""The connection behind a channel: made when it is needed, made again when it is lost.
+"""The connections behind a channel: made when they are needed, made again when they are lost.
 
 `pick_first` over the addresses of the target: they are tried in order, the first that answers is used. After a
 failure nothing is tried for a while (gRPC connection backoff protocol) and calls fail at once, unless they are
 patient (`wait_for_ready`). Nothing runs in the background while nobody calls: an idle connector is a plain object.
+
+When every connection has as many calls as its server allows (MAX_CONCURRENT_STREAMS), calls wait in one queue for a free
+place on any of them, and further connections are made, one at a time and up to `max_connections` (gRFC A105). That one of
+these cannot be made fails no call: there is something to wait for.
 
 The one task that connects is the connector's own; calls that wait for it wait on futures, so a cancelled call
 disturbs nobody.
@@ -18,10 +22,10 @@ from typing import TYPE_CHECKING
 from wirelane.errors import BusyError, ClosedError, ConnectError, UsageError, WirelaneError
 from wirelane.grpc.options import ChannelState
 from wirelane.transport import client as transport
+from wirelane.transport.places import CallQueue
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
 
     from wirelane.core.limits import Limits
     from wirelane.core.target import Address, Target
@@ -58,18 +62,18 @@ class Backoff:
 
 
 class Connector:
-    """One connection at a time to a target.
+    """The connections to a target.
 
     Args:
         target: Where to.
         tls: How to secure it; None: not at all.
         server_name: The name TLS checks, if it is not the host.
         limits: Handed to the connection; `connect_timeout` is for each address.
-        idle_timeout: Seconds without a call after which the connection is closed; None: never.
-        calls_started: How many calls the channel has begun, to tell an idle connection.
+        idle_timeout: Seconds without a call after which a connection is closed; None: never.
+        max_connections: How many connections may take calls at once.
 
     Attributes:
-        current: The connection that takes new calls, if there is one: read on the path of every call.
+        current: A connection to open calls on, if there is one: read on the path of every call.
         connects: Connections made so far.
     """
 
@@ -81,7 +85,7 @@ class Connector:
         server_name: str | None,
         limits: Limits,
         idle_timeout: float | None,
-        calls_started: Callable[[], int],
+        max_connections: int = 1,
     ) -> None:
         self.target = target
         self.tls = tls
@@ -90,12 +94,13 @@ class Connector:
         self._server_name = server_name
         self._limits = limits
         self._idle_timeout = idle_timeout
-        self._calls_started = calls_started
+        self._max_connections = max_connections
         self._state = ChannelState.IDLE
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._hasty: set[Waiter] = set()
-        self._patient: set[Waiter] = set()
+        # Calls that wait for the first connection, in order, and whether they are patient.
+        self._waiters: dict[Waiter, bool] = {}
+        self._queue = CallQueue(on_wait=self._widen, on_place=self._prefer)
         self._backoff = Backoff()
         self._failure: Exception | None = None
         self._retry_at = 0.0
@@ -103,8 +108,8 @@ class Connector:
         self._hurry: asyncio.Future[None] | None = None
         self._draining: list[ClientConnection] = []
         self._closing: set[asyncio.Task[None]] = set()
-        self._idle_timer: asyncio.TimerHandle | None = None
-        self._calls_seen = 0
+        # The timers that look whether a connection is idle.
+        self._idle: dict[ClientConnection, asyncio.TimerHandle] = {}
 
     @property
     def state(self) -> ChannelState:
@@ -113,9 +118,9 @@ class Connector:
 
     @property
     def connections(self) -> list[ClientConnection]:
-        """Every connection that is open: the current one, and those that finish their last calls."""
+        """Every connection that is open: those that take calls, and those that finish their last ones."""
         self._draining = [connection for connection in self._draining if connection.active]
-        return self._draining + ([self.current] if self.current is not None else [])
+        return self._draining + self._queue.connections
 
     def check_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Check that the channel is used from the one event loop that its connection lives in.
@@ -136,9 +141,10 @@ class Connector:
         """Start afresh: what the channel had belonged to a loop that was closed (a second asyncio.run)."""
         self.current = None
         self._state = ChannelState.IDLE
-        self._task = self._hurry = self._idle_timer = None
-        self._hasty.clear()
-        self._patient.clear()
+        self._task = self._hurry = None
+        self._queue = CallQueue(on_wait=self._widen, on_place=self._prefer)
+        self._waiters.clear()
+        self._idle.clear()
         self._draining.clear()
         self._closing.clear()
 
@@ -166,35 +172,53 @@ class Connector:
             # Without its traceback, which would grow by this frame each time.
             raise self._failure.with_traceback(None)
         waiter: Waiter = loop.create_future()
-        waiters = self._patient if wait_for_ready else self._hasty
-        waiters.add(waiter)
-        if self._task is None:
-            self._task = loop.create_task(self._connect(), name=f"wirelane: connect to {self.target}")
+        self._waiters[waiter] = wait_for_ready
+        self._start(loop)
         try:
             return await waiter
         finally:
-            waiters.discard(waiter)
+            self._waiters.pop(waiter, None)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._task is None:
+            self._task = loop.create_task(self._connect(), name=f"wirelane: connect to {self.target}")
+
+    def _widen(self) -> None:
+        """Calls wait although there are connections."""
+        if self._loop is not None and self._state is not ChannelState.SHUTDOWN and self._wanted():
+            self._start(self._loop)
+
+    def _prefer(self, connection: ClientConnection) -> None:
+        """This connection has a free place, and the current one has none."""
+        self.current = connection
+
+    def _wanted(self) -> bool:
+        """Whether somebody waits whom another connection would help."""
+        if self._waiters:
+            return True
+        return bool(self._queue.waiting) and len(self._queue.connections) < self._max_connections
 
     async def _connect(self) -> None:
         """Try until somebody answers, or nobody waits any more."""
         try:
-            while self._hasty or self._patient:
+            while self._wanted():
                 await self._pause()
-                if not (self._hasty or self._patient):
+                if not self._wanted():
                     break
-                self._state = ChannelState.CONNECTING
+                if self.current is None:
+                    self._state = ChannelState.CONNECTING
                 started = asyncio.get_running_loop().time()
                 try:
                     connection = await self._attempt()
                 except UsageError as error:
                     # Nothing that time heals.
-                    self._failed(error, 0.0, {*self._hasty, *self._patient})
+                    self._failed(error, 0.0, patient=True)
                 except (WirelaneError, OSError) as error:
-                    self._failed(error, started + self._backoff.delay(), self._hasty)
+                    self._failed(error, started + self._backoff.delay())
                 else:
                     self._connected(connection)
         except BaseException as error:
-            self._failed(error, 0.0, {*self._hasty, *self._patient})
+            self._failed(error, 0.0, patient=True)
             raise
         finally:
             self._task = None
@@ -243,23 +267,24 @@ class Connector:
         )
 
     def _connected(self, connection: ClientConnection) -> None:
-        self._backoff.reset()
+        if self.current is None:
+            self._backoff.reset()
         self._failure = None
         self._retry_at = 0.0
         self.connects += 1
         self.current = connection
         self._state = ChannelState.READY
         logger.debug("%s: connected to %s", self.target, connection.peer)
-        for waiter in (*self._hasty, *self._patient):
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(connection)
-        self._hasty.clear()
-        self._patient.clear()
+        self._waiters.clear()
+        self._queue.add(connection)
+        self._watch_idle(connection)
         connection.add_close_callback(self.drop)
-        if self.current is connection:
-            self._watch_idle()
 
-    def _failed(self, error: BaseException, retry_at: float, waiters: set[Waiter]) -> None:
+    def _failed(self, error: BaseException, retry_at: float, *, patient: bool = False) -> None:
+        """Take note of a failed attempt, and tell those who wait for it: the patient ones only if asked to."""
         cause = (
             error
             if isinstance(error, Exception)
@@ -268,54 +293,51 @@ class Connector:
         if self._state is not ChannelState.SHUTDOWN:
             self._failure = cause
             self._retry_at = retry_at
-            self._state = ChannelState.TRANSIENT_FAILURE
+            if self.current is None:
+                self._state = ChannelState.TRANSIENT_FAILURE
         logger.debug("%s: not connected: %s", self.target, cause)
-        for waiter in waiters:
+        for waiter in [waiter for waiter, is_patient in self._waiters.items() if patient or not is_patient]:
+            del self._waiters[waiter]
             if not waiter.done():
                 waiter.set_exception(cause)
-        waiters.clear()
-        if waiters is not self._hasty:
-            self._hasty.clear()
-            self._patient.clear()
 
     def drop(self, connection: ClientConnection) -> None:
         """Use this connection for new calls no more: it is lost, or the server sent GOAWAY."""
-        if self.current is not connection:
+        if connection not in self._queue.connections:
             return
-        self.current = None
-        self._stop_idle_timer()
-        if self._state is ChannelState.READY:
-            self._state = ChannelState.IDLE
+        if (timer := self._idle.pop(connection, None)) is not None:
+            timer.cancel()
+        if connection.opened:
+            self._backoff.reset()
+        elif len(self._queue.connections) > 1:
+            # A server that greets and sends away at once is not asked for another connection in a circle.
+            self._retry_at = asyncio.get_running_loop().time() + self._backoff.delay()
+        if self.current is connection:
+            self.current = next((one for one in self._queue.connections if one is not connection), None)
+        if self.current is None and self._state is ChannelState.READY:
+            self._state = ChannelState.IDLE if self._task is None else ChannelState.CONNECTING
         if connection.active:
             self._draining.append(connection)
         logger.debug("%s: %s takes no more calls", self.target, connection.peer)
+        self._queue.remove(connection)
 
     # Idle connections are closed
 
-    def _watch_idle(self) -> None:
+    def _watch_idle(self, connection: ClientConnection) -> None:
         if self._idle_timeout is not None and self._loop is not None:
-            self._calls_seen = self._calls_started()
-            self._idle_timer = self._loop.call_later(self._idle_timeout, self._check_idle)
+            self._idle[connection] = self._loop.call_later(
+                self._idle_timeout, self._check_idle, connection, connection.opened
+            )
 
-    def _check_idle(self) -> None:
-        self._idle_timer = None
-        connection = self.current
-        if connection is None or self._loop is None:
-            return
-        if connection.active or self._calls_started() != self._calls_seen:
-            self._watch_idle()
+    def _check_idle(self, connection: ClientConnection, opened: int) -> None:
+        del self._idle[connection]
+        if connection.active or connection.reserved or connection.opened != opened:
+            self._watch_idle(connection)
             return
         self.drop(connection)
-        task = self._loop.create_task(
-            connection.close(), name=f"wirelane: close idle connection to {self.target}"
-        )
+        task = asyncio.ensure_future(connection.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-    def _stop_idle_timer(self) -> None:
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-            self._idle_timer = None
 
     async def close(self) -> None:
         """Close everything for good; calls in flight end as CANCELLED. Idempotent; bounded by `close_timeout`."""
@@ -323,11 +345,12 @@ class Connector:
         self._state = ChannelState.SHUTDOWN
         self.current = None
         self._draining.clear()
-        self._stop_idle_timer()
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
             if not self._loop.is_closed():
                 raise BusyError("this channel belongs to another event loop, which must close it")
             return
+        for connection in connections:
+            self.drop(connection)
         task = self._task
         if task is not None:
             task.cancel()

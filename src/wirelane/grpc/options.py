@@ -30,9 +30,11 @@ class ChannelOptions:
         server_name: The name that TLS asks for and checks the certificate against, instead of the target's host.
         wait_for_ready: Whether calls wait for a connection instead of failing with UNAVAILABLE while there is
             none; a call's own `wait_for_ready=` wins.
-        idle_timeout: Seconds without a call after which the connection is closed; None: never. It takes up to twice
+        idle_timeout: Seconds without a call after which a connection is closed; None: never. It takes up to twice
             as long. 30 minutes is the default of grpc-go and C-core.
-        max_connections: How many connections the channel may hold. Only 1 is supported.
+        max_connections: How many connections may take calls at once. Another is made when each has as many calls as
+            the server allows on one (MAX_CONCURRENT_STREAMS), and closed when it was idle for `idle_timeout`; beyond
+            that, calls wait in order. The default of gRFC A105 is 1 too, and its most is 10 unless one asks for more.
         reflection_metadata: Metadata for `schema="reflection"` alone, as pairs, on top of the channel's own.
 
     Raises:
@@ -58,8 +60,12 @@ class ChannelOptions:
             raise UsageError(
                 f"idle_timeout is a number of seconds above 0, or None; not {self.idle_timeout!r}"
             )
-        if self.max_connections != 1:
-            raise UsageError(f"max_connections can only be 1, not {self.max_connections!r}")
+        if (
+            isinstance(self.max_connections, bool)
+            or not isinstance(self.max_connections, int)
+            or self.max_connections < 1
+        ):
+            raise UsageError(f"max_connections is a whole number from 1 up, not {self.max_connections!r}")
 
 
 @dataclass(frozen=True, slots=True)

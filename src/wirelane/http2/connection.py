@@ -77,6 +77,7 @@ class Connection(Output):
         goaway_sent: A GOAWAY was sent.
         conduct: What the peer did that costs work and moves nothing.
         waiting: Input waits for `resume`.
+        goaway_final: The last GOAWAY of a graceful shutdown, which names the last stream that was taken, was sent.
     """
 
     def __init__(self, *, client: bool, owner: Owner, limits: Limits) -> None:
@@ -86,6 +87,7 @@ class Connection(Output):
         self.goaway = False
         self.goaway_sent = False
         self.waiting = False
+        self.goaway_final = False
         self.settings_received = False
         self.peer_max_streams: int | None = None
         self.peer_max_header_list: int | None = None
@@ -129,11 +131,6 @@ class Connection(Output):
         self.write(settings(values))
         if limits.connection_window > DEFAULT_WINDOW:
             self.write(window_update(0, limits.connection_window - DEFAULT_WINDOW))
-
-    @property
-    def goaway_final(self) -> bool:
-        """Whether our GOAWAY has named the last stream that was taken."""
-        return self.accepted_up_to != MAX_STREAM_ID
 
     @property
     def last_taken(self) -> int:

@@ -110,6 +110,7 @@ def _ping(connection: Connection, flags: int, stream_id: int, payload: bytes) ->
     if not flags & ACK:
         _reply(connection, ping(payload, ack=True))
     elif payload == _DRAIN_PING and connection.goaway_sent and not connection.goaway_final:
+        connection.goaway_final = True
         connection.accepted_up_to = connection.last_peer_stream
         connection.write(goaway(connection.last_peer_stream, ErrorCode.NO_ERROR))
 

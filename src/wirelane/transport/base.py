@@ -24,6 +24,7 @@ from wirelane.status import StatusCode
 
 if TYPE_CHECKING:
     from wirelane.core.deadline import Deadline
+    from wirelane.transport.places import CallQueue
 
 __all__ = [
     "CallEnded",
@@ -154,7 +155,15 @@ class ClientStream(Protocol):
 
 
 class ClientConnection(Protocol):
-    """One established connection to a server."""
+    """One established connection to a server.
+
+    Attributes:
+        queue: Where calls wait for a place; shared by connections that `CallQueue.add` joined.
+        reserved: Calls that were given a place and have not opened their stream yet; the queue's to count.
+    """
+
+    queue: CallQueue
+    reserved: int
 
     @property
     def available(self) -> bool:
@@ -162,8 +171,18 @@ class ClientConnection(Protocol):
         ...
 
     @property
+    def room(self) -> bool:
+        """Whether a call can be opened here now: available, and below the peer's MAX_CONCURRENT_STREAMS."""
+        ...
+
+    @property
     def active(self) -> int:
         """Calls that have not ended."""
+        ...
+
+    @property
+    def opened(self) -> int:
+        """Calls opened so far."""
         ...
 
     @property
@@ -174,10 +193,16 @@ class ClientConnection(Protocol):
     ) -> ClientStream:
         """Open a call, with its first message if there is one already (HEADERS+DATA leave as one piece).
 
-        Waits, first come first served, while the peer's MAX_CONCURRENT_STREAMS is reached. Does not wait for
-        flow control: what the window does not take yet goes out later, before what `send` is given.
-        Raises Unavailable. Cancelled while it waits: nothing was sent.
+        Waits, first come first served, while the peer's MAX_CONCURRENT_STREAMS is reached; opens on the connection of
+        the queue that has a place first. Does not wait for flow control: what the window does not take yet goes out
+        later, before what `send` is given. Raises Unavailable. Cancelled while it waits: nothing was sent.
         """
+        ...
+
+    def open_now(
+        self, head: RequestHead, payload: bytes | None, *, compressed: bool, end: bool
+    ) -> ClientStream:
+        """Open a call on this connection, which has a place for it. Raises Unavailable."""
         ...
 
     def add_close_callback(self, callback: Callable[[ClientConnection], None]) -> None:

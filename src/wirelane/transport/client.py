@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from wirelane.core.framing import frame_message
@@ -34,6 +33,7 @@ from wirelane.transport.base import (
 from wirelane.transport.greeting import recognise
 from wirelane.transport.heads import Stable, parse_ending, parse_response, request_stable, request_variable
 from wirelane.transport.inbox import Inbox
+from wirelane.transport.places import CallQueue
 from wirelane.transport.protocol import H2Protocol, call_back, wait_for
 
 if TYPE_CHECKING:
@@ -277,13 +277,13 @@ class H2ClientConnection(H2Protocol):
         self._scheme = scheme
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._greeting: bytes | None = b""
-        self._slots: deque[asyncio.Future[None]] = deque()
+        self.reserved = 0
         # Fields that repeat from call to call, and their size, by what they are made of.
         self._stable: dict[tuple[str, str, str | None, str, str | None], tuple[Stable, int]] = {}
         self._callbacks: list[Callable[[ClientConnection], None]] = []
         self._unavailable = False
-        # Calls between being given a slot and opening their stream.
-        self._reserved = 0
+        self.queue = CallQueue()
+        self.queue.add(cast("ClientConnection", self))
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -300,6 +300,16 @@ class H2ClientConnection(H2Protocol):
             self.engine.goaway or self.engine.ended or self.engine.next_stream_id > _LAST_USABLE_STREAM
         )
 
+    @property
+    def room(self) -> bool:
+        engine = self.engine
+        maximum = engine.peer_max_streams
+        return self.available and (maximum is None or len(engine.streams) + self.reserved < maximum)
+
+    @property
+    def opened(self) -> int:
+        return self.engine.next_stream_id // 2
+
     async def wait_ready(self) -> None:
         """Wait for the server's SETTINGS.
 
@@ -313,16 +323,19 @@ class H2ClientConnection(H2Protocol):
     ) -> H2ClientStream:
         engine = self.engine
         maximum = engine.peer_max_streams
-        if maximum is not None and (self._slots or len(engine.streams) + self._reserved >= maximum):
-            await self._slot()
+        if maximum is None or (
+            not (queue := self.queue).waiting and len(engine.streams) + self.reserved < maximum
+        ):
+            return self.open_now(head, payload, compressed=compressed, end=end)
+        connection = cast("H2ClientConnection", await queue.place())
         try:
-            return self._open(head, payload, compressed=compressed, end=end)
+            return connection.open_now(head, payload, compressed=compressed, end=end)
         finally:
-            if self._slots:
+            if queue.waiting:
                 # A call that was not opened after all leaves its place to the next.
-                self._grant()
+                queue.grant()
 
-    def _open(
+    def open_now(
         self, head: RequestHead, payload: bytes | None, *, compressed: bool, end: bool
     ) -> H2ClientStream:
         if not self.available:
@@ -355,39 +368,6 @@ class H2ClientConnection(H2Protocol):
         if engine.next_stream_id > _LAST_USABLE_STREAM:
             self._became_unavailable()
         return stream
-
-    async def _slot(self) -> None:
-        """Wait for a place among the peer's MAX_CONCURRENT_STREAMS, in order of arrival."""
-        if not self.available:
-            raise Unavailable(f"{self.target} takes no more calls")
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._slots.append(future)
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self._reserved -= 1
-                self._grant()
-            elif future in self._slots:
-                # Not there any more if `_grant` passed over it before this task ran.
-                self._slots.remove(future)
-            raise
-        self._reserved -= 1
-
-    def _grant(self) -> None:
-        """Give free places to those who wait longest; everyone if the connection takes no more calls."""
-        engine = self.engine
-        while self._slots:
-            free = (
-                engine.peer_max_streams is None
-                or len(engine.streams) + self._reserved < engine.peer_max_streams
-            )
-            if self.available and not free:
-                return
-            future = self._slots.popleft()
-            if not future.done():
-                self._reserved += 1
-                future.set_result(None)
 
     def add_close_callback(self, callback: Callable[[ClientConnection], None]) -> None:
         if self._unavailable:
@@ -459,11 +439,11 @@ class H2ClientConnection(H2Protocol):
     def settings_changed(self) -> None:
         if not self._ready.done():
             self._ready.set_result(None)
-        self._grant()
+        self.queue.limit_changed(cast("ClientConnection", self))
 
     def stream_closed(self, stream: Stream) -> None:
-        if self._slots:
-            self._grant()
+        if self.queue.waiting:
+            self.queue.grant()
         if not self.engine.streams and not self.available and not self.engine.ended:
             self._loop.call_soon(self._end_if_idle)
 
@@ -485,9 +465,10 @@ class H2ClientConnection(H2Protocol):
 
     def _became_unavailable(self) -> None:
         self._unavailable = True
-        self._grant()
+        connection = cast("ClientConnection", self)
         callbacks, self._callbacks = self._callbacks, []
-        call_back(callbacks, cast("ClientConnection", self))
+        call_back(callbacks, connection)
+        self.queue.remove(connection)
 
     def __repr__(self) -> str:
         state = "READY" if self.available else "DRAINING" if not self.engine.ended else "CLOSED"
