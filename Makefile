@@ -4,7 +4,7 @@
 #   PYTEST_ARGS=...  further arguments for pytest: make test PYTEST_ARGS='-k metadata -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-uvloop check bench fix protos clean
+.PHONY: help env demo test test-all test-uvloop check interop interop-full bench fix protos clean
 export PYTHON PYTEST_ARGS
 
 help: ## what there is to make
@@ -31,6 +31,14 @@ test-all: ## all tests under each of CPython 3.11, 3.12 and 3.13 that this machi
 check: ## style, types, layers, generated code, examples
 	@tools/env.sh dev
 	@.venv/bin/python tools/check.py $(ONLY)
+
+interop: ## h2spec and grpc-go judge us, built with Go if it is there (JUDGES='h2spec' for one)
+	@tools/env.sh test
+	@PYTHONPATH=tools .venv/bin/python -m judges $(JUDGES)
+
+interop-full: ## the same, and for longer
+	@tools/env.sh test
+	@PYTHONPATH=tools .venv/bin/python -m judges --full $(JUDGES)
 
 bench: ## wirelane beside its peers, measured here and now (BENCH_ARGS=--help)
 	@tools/env.sh bench

@@ -39,6 +39,7 @@ from support.interop_support import (
     wirelane_interop_server,
 )
 from wirelane.testing.interop.cases import CASES
+from wirelane.testing.interop.soak import SOAKS
 
 if TYPE_CHECKING:
     from conftest import Certificates
@@ -130,4 +131,4 @@ async def test_the_client_program_passes_with_the_server_program_a_thousand_call
 ) -> None:
     async with server_program(*server_flags(ca, transport)) as port:
         done = await run_program("client", *client_flags(ca, transport, port, "all"))
-    assert (done.status, done.out, done.err) == (0, "", passed(list(CASES)))
+    assert (done.status, done.out, done.err) == (0, "", passed([*CASES, *SOAKS]))

@@ -98,7 +98,10 @@ async def test_without_a_server_the_client_says_so_in_one_line_and_the_status_is
 
 
 MISUSES = {
-    "no such case": ("client --test_case=rpc_soak", "unknown test case 'rpc_soak'; known are empty_unary, "),
+    "no such case": (
+        "client --test_case=jwt_token_creds",
+        "unknown test case 'jwt_token_creds'; known are empty_unary, ",
+    ),
     "no such flag": ("client --use_alts=true", "unrecognized arguments: --use_alts=true"),
     "not true or false": ("client --use_tls=maybe", "true or false, not 'maybe'"),
     "the official CA": ("client --use_tls --use_test_ca", "--use_test_ca needs --ca_file"),

@@ -120,6 +120,9 @@ async def server_program(*arguments: str) -> AsyncIterator[int]:
 def client_flags(ca: Certificates, transport: str, port: int, cases: Sequence[str] | str) -> list[str]:
     names = cases if isinstance(cases, str) else ",".join(cases)
     flags = ["--server_host=127.0.0.1", f"--server_port={port}", f"--test_case={names}"]
+    if names == "all":
+        # A soak may take as long as this machine needs.
+        flags += ["--soak_per_iteration_max_acceptable_latency_ms=30000", "--soak_overall_timeout_seconds=40"]
     if transport != "h2c":
         flags += ["--use_tls=true", "--use_test_ca=true", f"--ca_file={ca.ca}"]
     if transport == "mtls":

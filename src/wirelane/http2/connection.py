@@ -15,7 +15,7 @@ The loop in `receive` is long on purpose: frames are read in place by index, wit
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,8 @@ __all__ = ["Connection", "Owner"]
 _RESETS_REMEMBERED = 1024
 # Octets of a header block that count as much as one stream in the work of a turn.
 _OCTETS_PER_STREAM = 256
+# Gaps in a client's stream identifiers that are known; no client we know of leaves any.
+_GAPS_REMEMBERED = 16
 
 
 class Connection(Output):
@@ -104,6 +106,8 @@ class Connection(Output):
         self._decoder = HeaderDecoder(self._hard_header_list)
         self._reset_ids: OrderedDict[int, None] = OrderedDict()
         self._last_forgotten = 0
+        # Identifiers that the client went over, which closed them unused (section 5.1.1); the latest gaps.
+        self._skipped: deque[range] = deque(maxlen=_GAPS_REMEMBERED)
         # An incomplete frame: its pieces, their size, and the size from which parsing goes on.
         self._kept: list[bytes] = []
         self._kept_size = 0
@@ -364,6 +368,8 @@ class Connection(Output):
 
     def _request(self, block: HeaderBlock, stream_id: int, end_stream: bool) -> None:
         """A client opens a stream (section 5.1.1)."""
+        if stream_id > self.last_peer_stream + 2:
+            self._skipped.append(range(self.last_peer_stream + 1 | 1, stream_id, 2))
         self.last_peer_stream = stream_id
         self._opened += 1
         if stream_id > self.accepted_up_to:
@@ -396,6 +402,8 @@ class Connection(Output):
             return
         elif self.is_idle(stream_id):
             raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, f"{what} on an idle stream")
+        elif any(stream_id in gap for gap in self._skipped):
+            raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, f"{what} on a stream that the client went over")
         else:
             raise ProtocolViolation(ErrorCode.STREAM_CLOSED, f"{what} on a closed stream")
 

@@ -103,10 +103,10 @@ def _rst_stream(connection: Connection, stream_id: int, payload: bytes) -> None:
 
 def _ping(connection: Connection, flags: int, stream_id: int, payload: bytes) -> None:
     """Section 6.7."""
-    if stream_id:
-        raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
     if len(payload) != 8:
         raise ProtocolViolation(ErrorCode.FRAME_SIZE_ERROR, "PING needs 8 octets")
+    if stream_id:
+        raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
     if not flags & ACK:
         _reply(connection, ping(payload, ack=True))
     elif payload == _DRAIN_PING and connection.goaway_sent and not connection.goaway_final:

@@ -179,6 +179,37 @@ def test_frames_on_a_stream_that_the_peer_ended_still_break_the_rules() -> None:
 
 
 @pytest.mark.parametrize(
+    ("opened", "late", "code"),
+    [
+        ([5], 3, ErrorCode.PROTOCOL_ERROR),
+        ([5], 1, ErrorCode.PROTOCOL_ERROR),
+        ([1, 7, 9], 5, ErrorCode.PROTOCOL_ERROR),
+        ([1, 7, 9], 7, ErrorCode.STREAM_CLOSED),
+        ([1, 3], 1, ErrorCode.STREAM_CLOSED),
+    ],
+)
+def test_an_identifier_that_was_gone_over_is_told_from_one_that_was_used(
+    opened: list[int], late: int, code: ErrorCode
+) -> None:
+    side = Side(client=False)
+    encoder = hpack.Encoder()
+    for number in opened:
+        block = encoder.encode(REQUEST)
+        side.engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, number, block))
+        side.engine.send_headers(side.engine.streams[number], ((b":status", b"200"),), end_stream=True)
+    assert not side.engine.streams
+    side.engine.receive(frame(HEADERS, END_HEADERS | END_STREAM, late, encoder.encode(REQUEST)))
+    assert [said for said, _ in side.over] == [code]
+
+
+def test_a_ping_of_the_wrong_size_is_a_frame_size_error_wherever_it_is() -> None:
+    for stream in (0, 1):
+        side = Side(client=False)
+        side.engine.receive(frame(PING, 0, stream, bytes(6)))
+        assert [said for said, _ in side.over] == [ErrorCode.FRAME_SIZE_ERROR]
+
+
+@pytest.mark.parametrize(
     "sizes", [[0, 0], [100, 0], [0, 100, 100], [4096], [65_536, 0, 4096, 50], [50, 4096, 0]]
 )
 def test_the_table_sizes_of_the_peer_are_announced_as_far_as_they_are_allowed(sizes: list[int]) -> None:

@@ -11,7 +11,8 @@ The client runs one case, several (`--test_case empty_unary,ping_pong`) or `all`
 and exits with 0 (all passed), 1 (one failed, or there is no server) or 2 (wrong flags, no such case).
 
 The cases are those of the official descriptions (grpc/grpc, doc/interop-test-descriptions.md) that need no cloud,
-14 of the core and 4 of compression, and `concurrent_large_unary`, which is described there and has no code elsewhere.
+14 of the core, 4 of compression and 2 that soak, and `concurrent_large_unary`, which is described there and has no
+code elsewhere. `--soak_iterations`, `--soak_max_failures` and their kind are those of grpc-go.
 """
 
 from __future__ import annotations

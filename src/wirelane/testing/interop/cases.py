@@ -109,9 +109,12 @@ async def empty_unary(channel: Channel) -> None:
     _check(reply == {}, f"expected an empty message, not {reply}")
 
 
-async def large_unary(channel: Channel) -> None:
-    """A large request, a large answer."""
-    _check_body(await channel.unary(_UNARY, _large()), _LARGE_RESPONSE)
+async def large_unary(
+    channel: Channel, request_size: int = _LARGE_REQUEST, response_size: int = _LARGE_RESPONSE
+) -> None:
+    """A large request, a large answer; the soak cases choose how large."""
+    request = {"response_size": response_size, "payload": _payload(request_size)}
+    _check_body(await channel.unary(_UNARY, request), response_size)
 
 
 async def client_streaming(channel: Channel) -> None:
