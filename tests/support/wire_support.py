@@ -13,10 +13,12 @@ from typing import Literal, cast
 
 import hpack
 
+from wirelane.core.keepalive import ServerOptions
 from wirelane.core.limits import Limits
 from wirelane.core.target import HostPort
 from wirelane.transport.base import CallHandler, ClientStream, RequestHead
 from wirelane.transport.client import H2ClientConnection, connect
+from wirelane.transport.keepalive import Keepalive
 from wirelane.transport.memory import pipe
 from wirelane.transport.server import H2ServerConnection, serve
 
@@ -78,12 +80,16 @@ def message(payload: bytes, flag: int = 0) -> bytes:
 
 
 class RawPeer(asyncio.Protocol):
-    """One end of a connection, without rules."""
+    """One end of a connection, without rules.
+
+    `frames` are those that nobody has asked for yet, `seen` are all.
+    """
 
     def __init__(self, *, server: bool, greeting: bytes | None = None) -> None:
         self.server = server
         self.greeting = greeting
         self.frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self.seen: list[Frame] = []
         self.transport: asyncio.Transport | None = None
         self.raw = b""
         self._buffer = b""
@@ -119,9 +125,9 @@ class RawPeer(asyncio.Protocol):
             if head[3] == HEADERS:
                 decoded = self._decoder.decode(payload, raw=True)
                 headers = tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in decoded)
-            self.frames.put_nowait(
-                Frame(head[3], head[4], int.from_bytes(head[5:9], "big") & 0x7FFFFFFF, payload, headers)
-            )
+            heard = Frame(head[3], head[4], int.from_bytes(head[5:9], "big") & 0x7FFFFFFF, payload, headers)
+            self.seen.append(heard)
+            self.frames.put_nowait(heard)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.frames.put_nowait(None)
@@ -178,13 +184,17 @@ class RawPeer(asyncio.Protocol):
 
 @asynccontextmanager
 async def client_and_raw_server(
-    link: Link, *, limits: Limits | None = None, greeting: bytes | None = None
+    link: Link,
+    *,
+    limits: Limits | None = None,
+    greeting: bytes | None = None,
+    keepalive: Keepalive | None = None,
 ) -> AsyncIterator[tuple[H2ClientConnection, RawPeer]]:
     """A wirelane client connection whose server is a raw peer."""
     raw = RawPeer(server=True, greeting=greeting)
     limits = limits or Limits()
     if link == "memory":
-        client = H2ClientConnection(limits, target="memory")
+        client = H2ClientConnection(limits, target="memory", keepalive=keepalive)
         pipe(client, raw)
         await client.wait_ready()
         try:
@@ -195,7 +205,8 @@ async def client_and_raw_server(
         return
     server = await asyncio.get_running_loop().create_server(lambda: raw, "127.0.0.1", 0)
     try:
-        client = await connect(HostPort("127.0.0.1", server.sockets[0].getsockname()[1]), limits=limits)
+        address = HostPort("127.0.0.1", server.sockets[0].getsockname()[1])
+        client = await connect(address, limits=limits, keepalive=keepalive)
         try:
             yield client, raw
         finally:
@@ -210,13 +221,18 @@ async def client_and_raw_server(
 
 @asynccontextmanager
 async def server_and_raw_client(
-    link: Link, on_call: CallHandler, *, limits: Limits | None = None, greeting: bytes | None = None
+    link: Link,
+    on_call: CallHandler,
+    *,
+    limits: Limits | None = None,
+    greeting: bytes | None = None,
+    options: ServerOptions | None = None,
 ) -> AsyncIterator[tuple[Callable[[], H2ServerConnection], RawPeer]]:
     """A wirelane server connection whose client is a raw peer; the first item finds the connection."""
     raw = RawPeer(server=False, greeting=greeting)
     limits = limits or Limits()
     if link == "memory":
-        connection = H2ServerConnection(limits, on_call)
+        connection = H2ServerConnection(limits, on_call, options=options)
         pipe(raw, connection)
         await raw.connected.wait()
         try:
@@ -225,7 +241,7 @@ async def server_and_raw_client(
             connection.abort()
             await connection.wait_closed()
         return
-    serving = await serve(HostPort("127.0.0.1", 0), on_call, limits=limits)
+    serving = await serve(HostPort("127.0.0.1", 0), on_call, limits=limits, options=options)
     try:
         await asyncio.get_running_loop().create_connection(lambda: raw, "127.0.0.1", serving.port)
         yield lambda: next(iter(serving.connections)), raw

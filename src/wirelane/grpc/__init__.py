@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from wirelane._lazy import lazy
 
 if TYPE_CHECKING:
+    from wirelane.core.keepalive import ServerOptions as ServerOptions
     from wirelane.core.method import Cardinality as Cardinality
     from wirelane.grpc.channel import Channel as Channel
     from wirelane.grpc.methods import Method as Method
@@ -54,6 +55,7 @@ __all__ = [
     "Receive",
     "Send",
     "Server",
+    "ServerOptions",
     "ServerStreamCall",
     "ServiceStub",
     "Step",

@@ -18,6 +18,7 @@ from wirelane.grpc.options import ChannelOptions, ChannelState, ChannelStats
 from wirelane.grpc.reflection_client import fetch_schema
 from wirelane.grpc.stub import ServiceStub
 from wirelane.net.tls import resolve_tls
+from wirelane.transport.keepalive import Keepalive
 
 if TYPE_CHECKING:
     import ssl
@@ -88,6 +89,7 @@ class Channel(CallForms):
             limits=self._limits,
             idle_timeout=self._options.idle_timeout,
             max_connections=self._options.max_connections,
+            keepalive=_keepalive(self._options),
         )
         self._core = ChannelCore(
             self._connector,
@@ -264,3 +266,11 @@ class Channel(CallForms):
         """
         method = compat_method(self._core, name, cardinality, request_type, reply_type)
         return CompatStream(self._core, method, compat_timeout(timeout, deadline), metadata)
+
+
+def _keepalive(options: ChannelOptions) -> Keepalive | None:
+    if options.keepalive_time is None:
+        return None
+    return Keepalive(
+        options.keepalive_time, options.keepalive_timeout, without_calls=options.keepalive_without_calls
+    )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wirelane.core.target import Address, Target
     from wirelane.net.tls import TlsConfig
     from wirelane.transport.base import ClientConnection
+    from wirelane.transport.keepalive import Keepalive
 
 __all__ = ["Backoff", "Connector"]
 
@@ -71,6 +72,7 @@ class Connector:
         limits: Handed to the connection; `connect_timeout` is for each address.
         idle_timeout: Seconds without a call after which a connection is closed; None: never.
         max_connections: How many connections may take calls at once.
+        keepalive: The pace of pings; None: none are sent.
 
     Attributes:
         current: A connection to open calls on, if there is one: read on the path of every call.
@@ -86,6 +88,7 @@ class Connector:
         limits: Limits,
         idle_timeout: float | None,
         max_connections: int = 1,
+        keepalive: Keepalive | None = None,
     ) -> None:
         self.target = target
         self.tls = tls
@@ -95,6 +98,7 @@ class Connector:
         self._limits = limits
         self._idle_timeout = idle_timeout
         self._max_connections = max_connections
+        self._keepalive = keepalive
         self._state = ChannelState.IDLE
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -264,6 +268,7 @@ class Connector:
             server_name=self._server_name,
             limits=self._limits,
             connect_timeout=self._limits.connect_timeout,
+            keepalive=self._keepalive,
         )
 
     def _connected(self, connection: ClientConnection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wirelane.core import keepalive
 from wirelane.errors import UsageError
 
 __all__ = ["ChannelOptions", "ChannelState", "ChannelStats"]
@@ -35,6 +36,12 @@ class ChannelOptions:
         max_connections: How many connections may take calls at once. Another is made when each has as many calls as
             the server allows on one (MAX_CONCURRENT_STREAMS), and closed when it was idle for `idle_timeout`; beyond
             that, calls wait in order. The default of gRFC A105 is 1 too, and its most is 10 unless one asks for more.
+        keepalive_time: Seconds of silence after which the server is pinged while a call is open, so that a dead one is
+            noticed; None: never. Less than 10 is taken as 10: servers answer closer pings with GOAWAY, and gRPC's allow
+            one in five minutes unless they are told otherwise. After that answer the channel pings half as often.
+        keepalive_timeout: Seconds that the server has to answer (with anything); then its calls end with UNAVAILABLE.
+            On TCP, what it does not acknowledge for as long ends them too (TCP_USER_TIMEOUT, gRFC A18).
+        keepalive_without_calls: Whether to ping while no call is open. Few servers permit it.
         reflection_metadata: Metadata for `schema="reflection"` alone, as pairs, on top of the channel's own.
 
     Raises:
@@ -47,6 +54,9 @@ class ChannelOptions:
     wait_for_ready: bool = False
     idle_timeout: float | None = 1800.0
     max_connections: int = 1
+    keepalive_time: float | None = None
+    keepalive_timeout: float = 20.0  # gRFC A8
+    keepalive_without_calls: bool = False
     reflection_metadata: tuple[tuple[str, str | bytes], ...] = ()
 
     def __post_init__(self) -> None:
@@ -66,6 +76,9 @@ class ChannelOptions:
             or self.max_connections < 1
         ):
             raise UsageError(f"max_connections is a whole number from 1 up, not {self.max_connections!r}")
+        time = keepalive.keepalive_time(self.keepalive_time, keepalive.LEAST_CLIENT_TIME)
+        object.__setattr__(self, "keepalive_time", time)
+        keepalive.positive_seconds("keepalive_timeout", self.keepalive_timeout)
 
 
 @dataclass(frozen=True, slots=True)

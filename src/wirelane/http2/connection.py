@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from hpack import HPACKError
 
 from wirelane.http2.budget import Conduct
-from wirelane.http2.control import read_control, start_drain
+from wirelane.http2.control import finish_drain, read_control, start_drain
 from wirelane.http2.frames import (
     CONTINUATION,
     DATA,
@@ -54,6 +54,8 @@ from wirelane.http2.headers import (
 from wirelane.http2.output import Output, Owner, Stable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wirelane.core.limits import Limits
     from wirelane.http2.stream import Stream
 
@@ -80,6 +82,8 @@ class Connection(Output):
         conduct: What the peer did that costs work and moves nothing.
         waiting: Input waits for `resume`.
         goaway_final: The last GOAWAY of a graceful shutdown, which names the last stream that was taken, was sent.
+        ping_policy: Asked for each PING of the peer; False ends the connection. None: every PING is welcome.
+        drain_reason: The debug data of the GOAWAYs of a drain.
     """
 
     def __init__(self, *, client: bool, owner: Owner, limits: Limits) -> None:
@@ -90,6 +94,8 @@ class Connection(Output):
         self.goaway_sent = False
         self.waiting = False
         self.goaway_final = False
+        self.ping_policy: Callable[[], bool] | None = None
+        self.drain_reason = b""
         self.settings_received = False
         self.peer_max_streams: int | None = None
         self.peer_max_header_list: int | None = None
@@ -460,9 +466,13 @@ class Connection(Output):
 
     # The end
 
-    def drain(self) -> None:
+    def drain(self, reason: str = "") -> None:
         """Begin a graceful shutdown: open streams go on, no new one is taken (section 6.8)."""
-        start_drain(self)
+        start_drain(self, reason)
+
+    def finish_drain(self) -> None:
+        """Take no more streams, although the peer may not know of the shutdown yet."""
+        finish_drain(self)
 
     def say_goaway(self, code: ErrorCode) -> None:
         """Tell the peer that the connection is about to be closed."""

@@ -30,7 +30,7 @@ from wirelane.http2.frames import (
 if TYPE_CHECKING:
     from wirelane.http2.connection import Connection
 
-__all__ = ["read_control", "start_drain"]
+__all__ = ["finish_drain", "read_control", "start_drain"]
 
 # What reading a SETTINGS frame costs, in frames that are cheap.
 _SETTINGS_COST = 10
@@ -108,15 +108,16 @@ def _ping(connection: Connection, flags: int, stream_id: int, payload: bytes) ->
     if stream_id:
         raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
     if not flags & ACK:
+        if connection.ping_policy is not None and not connection.ping_policy():
+            # gRFC A8 names the code and the text.
+            raise ProtocolViolation(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
         _reply(connection, ping(payload, ack=True))
-    elif payload == _DRAIN_PING and connection.goaway_sent and not connection.goaway_final:
-        connection.goaway_final = True
-        connection.accepted_up_to = connection.last_peer_stream
-        connection.write(goaway(connection.last_peer_stream, ErrorCode.NO_ERROR))
+    elif payload == _DRAIN_PING:
+        finish_drain(connection)
 
 
-def start_drain(connection: Connection) -> None:
-    """Begin a graceful shutdown (section 6.8).
+def start_drain(connection: Connection, reason: str) -> None:
+    """Begin a graceful shutdown (section 6.8); `reason` is the debug data.
 
     GOAWAY with the highest identifier; then, when a PING has made the round trip and no request can be under way
     any more, GOAWAY with the last one that was taken.
@@ -124,8 +125,18 @@ def start_drain(connection: Connection) -> None:
     if connection.goaway_sent or connection.ended:
         return
     connection.goaway = connection.goaway_sent = True
-    connection.write(goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
+    connection.drain_reason = reason.encode()
+    connection.write(goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR, connection.drain_reason))
     connection.write(ping(_DRAIN_PING))
+
+
+def finish_drain(connection: Connection) -> None:
+    """Name the last stream that was taken, if a drain was started and has not come so far; later ones are ignored."""
+    if not connection.goaway_sent or connection.goaway_final or connection.ended:
+        return
+    connection.goaway_final = True
+    connection.accepted_up_to = connection.last_peer_stream
+    connection.write(goaway(connection.last_peer_stream, ErrorCode.NO_ERROR, connection.drain_reason))
 
 
 def _goaway(connection: Connection, stream_id: int, payload: bytes) -> None:

@@ -24,6 +24,7 @@ class Dialing:
     """How far one `dial` has come; what its errors are made of.
 
     Attributes:
+        user_timeout: As in `tune`.
         step: "resolve", "connect" or "TLS handshake".
         attempts: The addresses that failed, and how.
         trying: The addresses that have not answered yet.
@@ -32,6 +33,7 @@ class Dialing:
     """
 
     address: Address
+    user_timeout: float | None = None
     step: str = "resolve"
     attempts: list[tuple[str, BaseException]] = field(default_factory=list)
     trying: list[str] = field(default_factory=list)
@@ -137,7 +139,7 @@ class _Race:
             return
         try:
             sock.setblocking(False)
-            tune(sock)
+            tune(sock, dialing.user_timeout)
             await asyncio.get_running_loop().sock_connect(sock, endpoint.address)
             _refuse_self(sock, endpoint)
         except OSError as exc:
@@ -168,11 +170,17 @@ def _refuse_self(sock: socket.socket, endpoint: Endpoint) -> None:
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
 
-def tune(sock: socket.socket) -> None:
-    """Set what every TCP connection of ours has: no Nagle (we gather writes ourselves), and keep-alive."""
+def tune(sock: socket.socket, user_timeout: float | None = None) -> None:
+    """Set what every TCP connection of ours has: no Nagle (we gather writes ourselves), and keep-alive.
+
+    With `user_timeout` the system cuts the connection when what was sent stays unacknowledged for so many seconds
+    (TCP_USER_TIMEOUT, RFC 5482, gRFC A18), if it knows how to.
+    """
     if sock.family in {socket.AF_INET, socket.AF_INET6}:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if user_timeout is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(user_timeout * 1000)))
 
 
 def describe_os_error(exc: BaseException) -> str:

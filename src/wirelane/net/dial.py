@@ -38,6 +38,7 @@ async def dial(
     alpn: Sequence[str] = (),
     alpn_required: bool = True,
     connect_timeout: float | None = 10.0,
+    user_timeout: float | None = None,
 ) -> tuple[asyncio.Transport, P]:
     """Connect, and return the transport and the protocol that `factory` made for it.
 
@@ -50,6 +51,7 @@ async def dial(
         alpn: The protocols to offer, first choice first.
         alpn_required: Fail if the server takes none of them; otherwise ask the transport for its "alpn".
         connect_timeout: Seconds for everything: resolving, connecting, handshake. None: no limit.
+        user_timeout: Seconds that what was sent on TCP may stay unacknowledged; None: what the system allows.
 
     Raises:
         ResolveError: The name has no address.
@@ -64,7 +66,7 @@ async def dial(
         raise UsageError(
             f"connect_timeout must be a positive number of seconds or None, not {connect_timeout!r}"
         )
-    dialing = Dialing(address)
+    dialing = Dialing(address, user_timeout)
     limit = asyncio.timeout(connect_timeout)
     try:
         async with limit:

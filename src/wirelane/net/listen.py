@@ -19,8 +19,8 @@ from wirelane.core.target import Address, HostPort
 from wirelane.errors import TlsError, UsageError
 from wirelane.net.bind import Bound, bind
 from wirelane.net.connect import tune
-from wirelane.net.tls import TlsConfig, server_context
-from wirelane.net.tlslayer import TlsTransport
+from wirelane.net.tls import TlsConfig, offered_alpn, server_context
+from wirelane.net.tlslayer import TlsTransport, address_text
 
 __all__ = ["Listening", "listen"]
 
@@ -41,10 +41,12 @@ async def listen(
     *,
     tls: TlsConfig | ssl.SSLContext | None = None,
     alpn: Sequence[str] = (),
+    alpn_required: bool = False,
     backlog: int = 1024,
     handshake_timeout: float = 10.0,
     max_connections: int | None = None,
     reuse_port: bool = False,
+    user_timeout: float | None = None,
 ) -> Listening:
     """Listen at an address, and give each connection a protocol of `factory`.
 
@@ -54,13 +56,15 @@ async def listen(
             means every interface, both families. Port 0 lets the system choose. A socket file that nobody
             listens at any more is replaced; ours is removed on close.
         tls: Certificates; with TlsConfig files, changed files are taken for new connections.
-        alpn: The protocols to agree to, first choice first. A client that offers none of them is accepted: ask the
-            transport for its "alpn".
+        alpn: The protocols to agree to, first choice first.
+        alpn_required: Close the connection of a client that offers none of them; otherwise ask the transport for its
+            "alpn".
         backlog: Connections that wait in the kernel to be accepted.
         handshake_timeout: Seconds for a client's TLS handshake.
         max_connections: Connections open at once, handshakes included; more are closed at once and counted as
             `rejected`. None: no limit.
         reuse_port: Let other processes listen at the same port (SO_REUSEPORT); the kernel spreads the clients.
+        user_timeout: Seconds that what was sent on TCP may stay unacknowledged; None: what the system allows.
 
     Raises:
         ConnectError: The address cannot be listened at: in use, not of this machine, not allowed.
@@ -79,8 +83,10 @@ async def listen(
         bound,
         tls=tls,
         alpn=tuple(alpn),
+        alpn_required=alpn_required,
         handshake_timeout=handshake_timeout,
         max_connections=max_connections,
+        user_timeout=user_timeout,
     )
 
 
@@ -101,8 +107,10 @@ class Listening:
         *,
         tls: TlsConfig | ssl.SSLContext | None,
         alpn: tuple[str, ...],
+        alpn_required: bool,
         handshake_timeout: float,
         max_connections: int | None,
+        user_timeout: float | None,
     ) -> None:
         self.addresses: tuple[Address, ...] = tuple(one.address for one in bound)
         self.accepted = 0
@@ -112,6 +120,8 @@ class Listening:
         self._bound = list(bound)
         self._tls = tls
         self._alpn = alpn
+        self._needed_alpn = () if tls is None or not alpn_required else offered_alpn(tls, alpn)
+        self._user_timeout = user_timeout
         self._context = None if tls is None else server_context(tls, alpn)
         self._handshake_timeout = handshake_timeout
         self._max_connections = max_connections
@@ -220,7 +230,7 @@ class Listening:
             return
         try:
             sock.setblocking(False)
-            tune(sock)
+            tune(sock, self._user_timeout)
             protocol = self._factory() if self._context is None else self._tls_layer().below
         except OSError as exc:  # the client is gone already
             sock.close()
@@ -251,6 +261,7 @@ class Listening:
 
         def on_ready(layer: TlsTransport) -> None:
             self._shaken(layer)
+            self._check_alpn(layer)
             layer.attach(self._factory())
 
         def on_failure(exc: Exception) -> None:
@@ -267,6 +278,12 @@ class Listening:
         shaken.append(layer)
         self._shaking.add(layer)
         return layer
+
+    def _check_alpn(self, layer: TlsTransport) -> None:
+        needed = self._needed_alpn
+        if needed and layer.get_extra_info("alpn") not in needed:
+            peer = address_text(layer.get_extra_info("peername"))
+            raise TlsError(f"{peer} did not offer {' or '.join(needed)} (ALPN)", host=peer, step="ALPN")
 
     def _shaken(self, layer: TlsTransport) -> None:
         self._shaking.discard(layer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from wirelane.core.framing import frame_message
@@ -33,6 +34,7 @@ from wirelane.transport.base import (
 from wirelane.transport.greeting import recognise
 from wirelane.transport.heads import Stable, parse_ending, parse_response, request_stable, request_variable
 from wirelane.transport.inbox import Inbox
+from wirelane.transport.keepalive import TOO_MANY_PINGS, Keepalive, Pinger
 from wirelane.transport.places import CallQueue
 from wirelane.transport.protocol import H2Protocol, call_back, wait_for
 
@@ -57,8 +59,11 @@ async def connect(
     server_name: str | None = None,
     limits: Limits | None = None,
     connect_timeout: float | None = 10.0,
+    keepalive: Keepalive | None = None,
 ) -> H2ClientConnection:
     """Open a connection and wait for the server's SETTINGS, so that a peer that is no HTTP/2 server is known now.
+
+    With `keepalive`, a silent server is pinged at its pace.
 
     Cancel-safe: a cancelled call leaves no socket.
 
@@ -71,12 +76,13 @@ async def connect(
     loop = asyncio.get_running_loop()
     start = loop.time()
     _, connection = await dial(
-        lambda: H2ClientConnection(limits, scheme=scheme, target=str(address)),
+        lambda: H2ClientConnection(limits, scheme=scheme, target=str(address), keepalive=keepalive),
         address,
         tls=tls,
         server_name=server_name,
         alpn=("h2",),
         connect_timeout=connect_timeout,
+        user_timeout=None if keepalive is None else keepalive.timeout,
     )
     left = None if connect_timeout is None else max(0.0, connect_timeout - (loop.time() - start))
     try:
@@ -271,9 +277,18 @@ class H2ClientStream(Stream):
 class H2ClientConnection(H2Protocol):
     """One connection of a client. See `base.ClientConnection` for what its methods promise."""
 
-    def __init__(self, limits: Limits, *, scheme: bytes = b"http", target: str = "") -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        scheme: bytes = b"http",
+        target: str = "",
+        keepalive: Keepalive | None = None,
+    ) -> None:
         super().__init__(client=True, limits=limits)
         self.target = target
+        self._keepalive = keepalive
+        self._pinger = None if keepalive is None else Pinger(self, keepalive)
         self._scheme = scheme
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._greeting: bytes | None = b""
@@ -284,10 +299,6 @@ class H2ClientConnection(H2Protocol):
         self._unavailable = False
         self.queue = CallQueue()
         self.queue.add(cast("ClientConnection", self))
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
 
     @property
     def lost(self) -> BaseException | None:
@@ -380,7 +391,13 @@ class H2ClientConnection(H2Protocol):
 
     # asyncio.Protocol and http2.Owner
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._pinger is not None:
+            self._pinger.start()
+
     def data_received(self, data: bytes) -> None:
+        self.heard_at = monotonic()
         if self._greeting is not None:
             self._greeting += data
             error = recognise(self._greeting, self.target, tls=self._scheme == b"https")
@@ -453,10 +470,14 @@ class H2ClientConnection(H2Protocol):
 
     def goaway_received(self, code: int, reason: str) -> None:
         super().goaway_received(code, reason)
+        if code == ErrorCode.ENHANCE_YOUR_CALM and reason == TOO_MANY_PINGS and self._keepalive is not None:
+            self._keepalive.slow_down(self.peer)
         self._became_unavailable()
         self._loop.call_soon(self._end_if_idle)
 
     def engine_ended(self, code: int, reason: str) -> None:
+        if self._pinger is not None:
+            self._pinger.stop()
         if not self._ready.done():
             self._ready.set_exception(PeerError(f"{self.target}: {reason}"))
             self._ready.exception()

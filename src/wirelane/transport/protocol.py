@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
@@ -47,6 +48,13 @@ class H2Protocol(asyncio.Protocol):
         # The error that the peer's GOAWAY named, in words.
         self._farewell = ""
         self._burst = 0
+        # When something arrived last, by time.monotonic().
+        self.heard_at = monotonic()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that the connection lives in."""
+        return self._loop
 
     # asyncio.Protocol
 
@@ -57,6 +65,7 @@ class H2Protocol(asyncio.Protocol):
         self.engine.start()
 
     def data_received(self, data: bytes) -> None:
+        self.heard_at = monotonic()
         self.engine.receive(data)
 
     def eof_received(self) -> None:

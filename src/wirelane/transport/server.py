@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from wirelane.core.deadline import Deadline
 from wirelane.core.framing import frame_message
+from wirelane.core.keepalive import PingPolicy, ServerOptions
 from wirelane.core.limits import Limits
 from wirelane.core.metadata import Metadata, to_headers
 from wirelane.errors import BusyError, LimitExceeded, PeerError, UsageError
@@ -18,6 +20,7 @@ from wirelane.transport.base import CallEnded, Ending
 from wirelane.transport.greeting import HTTP1_ANSWER, recognise_client
 from wirelane.transport.heads import ParsedRequest, http_refusal, parse_request, response_stable, trailers
 from wirelane.transport.inbox import Inbox
+from wirelane.transport.keepalive import Tenure, server_pinger
 from wirelane.transport.protocol import H2Protocol, call_back, wait_for
 
 if TYPE_CHECKING:
@@ -293,8 +296,14 @@ class H2ServerConnection(H2Protocol):
         on_open: Callable[[H2ServerConnection], None] | None = None,
         on_close: Callable[[H2ServerConnection], None] | None = None,
         said: set[str] | None = None,
+        options: ServerOptions | None = None,
     ) -> None:
         super().__init__(client=False, limits=limits)
+        options = options or ServerOptions()
+        self._pinger = server_pinger(self, options)
+        self._tenure = Tenure(self, options)
+        self._pings = PingPolicy(options)
+        self.engine.ping_policy = self._allow_ping
         self._on_call = on_call
         self._on_open = on_open
         self._on_close = on_close
@@ -302,10 +311,8 @@ class H2ServerConnection(H2Protocol):
         self._first: bytes | None = b""
         self._handshake: asyncio.TimerHandle | None = None
         self._draining = False
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
+        # Ends a drain whose PING never comes back.
+        self._drain_timer: asyncio.TimerHandle | None = None
 
     def begin(self, stream: H2ServerStream) -> None:
         """Hand a call over; an error of the layer above ends the call, not the connection."""
@@ -315,10 +322,22 @@ class H2ServerConnection(H2Protocol):
             logger.exception("the call handler failed for %s", stream.path)
             stream.finish(StatusCode.INTERNAL, "the server failed to start the call")
 
-    def drain(self) -> None:
+    def drain(self, reason: str = "graceful_stop") -> None:
+        if not self._draining and not self.engine.ended:
+            # A client that does not answer the PING is not waited for (grpc-go: 5 s).
+            self._drain_timer = self._loop.call_later(self.limits.close_timeout, self.engine.finish_drain)
         self._draining = True
-        self.engine.drain()
+        self.engine.drain(reason)
         self._close_if_drained()
+
+    def _allow_ping(self) -> bool:
+        """Count a PING against the policy; calls that began or ended and DATA that was sent excuse it."""
+        engine, calls = self.engine, self.active
+        mark = (engine.last_peer_stream, calls, engine.send_granted - engine.send_window)
+        if self._pings.allows(monotonic(), calls=calls, mark=mark):
+            return True
+        self._say("pings", "%s sends too many pings: closed", self.peer)
+        return False
 
     def _close_if_drained(self) -> None:
         """Close when nothing is left and the client knows which streams were taken."""
@@ -334,6 +353,9 @@ class H2ServerConnection(H2Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._handshake = self._loop.call_later(self.limits.handshake_timeout, self._too_slow)
+        if self._pinger is not None:
+            self._pinger.start()
+        self._tenure.start()
         if self._on_open is not None:
             self._on_open(self)
 
@@ -344,6 +366,7 @@ class H2ServerConnection(H2Protocol):
         self.abort()
 
     def data_received(self, data: bytes) -> None:
+        self.heard_at = monotonic()
         if self._first is not None:
             self._first += data
             speaks = recognise_client(self._first)
@@ -381,6 +404,16 @@ class H2ServerConnection(H2Protocol):
     def stream_closed(self, stream: Stream) -> None:
         if self._draining:
             self._loop.call_soon(self._close_if_drained)
+        if self._tenure.watches_idle and not self.engine.streams:
+            self._tenure.idle_since = monotonic()
+
+    def engine_ended(self, code: int, reason: str) -> None:
+        if self._pinger is not None:
+            self._pinger.stop()
+        self._tenure.stop()
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+        super().engine_ended(code, reason)
 
     def _flush(self) -> None:
         super()._flush()
@@ -447,19 +480,27 @@ async def serve(
     *,
     tls: TlsConfig | ssl.SSLContext | None = None,
     limits: Limits | None = None,
+    options: ServerOptions | None = None,
+    reuse_port: bool = False,
 ) -> Serving:
-    """Listen on an address and hand each call to `on_call`.
+    """Listen on an address and hand each call to `on_call`. With TLS, clients must agree to h2 (ALPN).
 
     Raises:
         ConnectError: The address cannot be listened on.
     """
     limits = limits or Limits()
     serving = Serving()
+    options = options or ServerOptions()
     said: set[str] = set()
 
     def factory() -> H2ServerConnection:
         return H2ServerConnection(
-            limits, on_call, on_open=serving.connections.add, on_close=serving.connections.discard, said=said
+            limits,
+            on_call,
+            on_open=serving.connections.add,
+            on_close=serving.connections.discard,
+            said=said,
+            options=options,
         )
 
     serving._listening = await listen(
@@ -467,7 +508,10 @@ async def serve(
         address,
         tls=tls,
         alpn=("h2",),
+        alpn_required=True,
         handshake_timeout=limits.handshake_timeout,
         max_connections=limits.max_connections,
+        reuse_port=reuse_port,
+        user_timeout=None if options.keepalive_time is None else options.keepalive_timeout,
     )
     return serving

@@ -64,6 +64,29 @@ async def test_connection_has_keep_alive_and_no_nagle():
         await ended(client, server)
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no TCP_USER_TIMEOUT")
+async def test_both_ends_bound_how_long_sent_octets_stay_unacknowledged_if_told_to():
+    """gRFC A18: the timeout of keepalive is TCP's as well; without keepalive the system's own bound stays."""
+    accepting = Accepting()
+    for seconds, milliseconds in ((None, 0), (20.0, 20_000), (0.0001, 1)):
+        async with await listen(accepting, LOOPBACK, user_timeout=seconds) as listening:
+            transport, client = await dial(Recorder, listening.address, user_timeout=seconds)
+            server = await accepting.one()
+            for end in (transport, server.transport):
+                sock = end.get_extra_info("socket")
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == milliseconds
+            await ended(client, server)
+
+
+async def test_a_unix_socket_knows_no_such_bound(tmp_path):
+    """What only TCP has is left out, not refused."""
+    async with await listen(echo, unix(tmp_path), user_timeout=1.0):
+        transport, client = await dial(Recorder, unix(tmp_path), user_timeout=1.0)
+        transport.write(b"hello")
+        assert await client.until_received(5) == b"hello"
+        await ended(client)
+
+
 async def test_unix_socket_carries_bytes(tmp_path):
     async with await listen(echo, unix(tmp_path)):
         transport, client = await dial(Recorder, unix(tmp_path))

@@ -452,6 +452,38 @@ async def test_talks_to_an_openssl_client(authority, tmp_path, version):
             assert server.ended
 
 
+@pytest.mark.parametrize("offer", [(), ("-alpn", "http/1.1")], ids=["nothing", "http/1.1"])
+async def test_openssl_client_without_the_required_protocol_is_closed_and_logged_once(
+    authority, tmp_path, caplog, offer
+):
+    """As grpc-go does by default (GRPC_ENFORCE_ALPN_ENABLED): no protocol is ever made for such a client."""
+    caplog.set_level(logging.INFO, logger="wirelane.net")
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    accepting = Accepting(echo)
+    required = {"tls": authority.server(), "alpn": ("h2",), "alpn_required": True}
+    async with await listen(accepting, LOOPBACK, **required) as listening:
+        for _ in range(2):
+            arguments = ("-connect", str(listening.address), "-CAfile", tmp_path / "ca.pem", *offer)
+            async with openssl("s_client", *arguments) as process:
+                await read_until(process, rb"No ALPN negotiated")
+                await process.wait()
+        assert (accepting.made, listening.failed_handshakes) == ([], 2)
+    (record,) = [record for record in caplog.records if "did not offer h2 (ALPN)" in record.getMessage()]
+    assert record.levelno == logging.INFO
+
+
+async def test_client_with_the_required_protocol_is_served(authority):
+    """Beside those that are closed."""
+    required = {"tls": authority.server(), "alpn": ("h2",), "alpn_required": True}
+    async with await listen(echo, LOOPBACK, **required) as listening:
+        transport, client = await dial(Recorder, listening.address, tls=authority.client())
+        await client.until_lost()
+        transport, client = await dial(Recorder, listening.address, tls=authority.client(), alpn=("h2",))
+        transport.write(b"hello")
+        assert await client.until_received(5) == b"hello"
+        await ended(client)
+
+
 async def test_openssl_client_that_is_killed_is_a_lost_connection(authority, tmp_path):
     accepting = Accepting(echo)
     async with await listen(accepting, LOOPBACK, tls=authority.server()) as listening:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import ssl
     from types import TracebackType
 
+    from wirelane.core.keepalive import ServerOptions
     from wirelane.core.limits import Limits
     from wirelane.core.target import Address
     from wirelane.grpc.server.router import Router
@@ -67,7 +68,9 @@ class Listening:
         limits: Limits,
         compression: str | None,
         health: Health | None,
+        options: ServerOptions,
         grace: float | None,
+        reuse_port: bool,
     ) -> None:
         if not addresses:
             raise UsageError('listen() needs an address, such as "127.0.0.1:50051"')
@@ -81,6 +84,8 @@ class Listening:
         self._routes = router.routes
         self._tls = tls
         self._health = health
+        self._options = options
+        self._reuse_port = reuse_port
         self._grace = limits.drain_grace if grace is None else grace
         self._servings: list[Serving] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -137,7 +142,15 @@ class Listening:
 
         try:
             for address in self._asked:
-                self._servings.append(await serve(address, on_call, tls=self._tls, limits=self.limits))
+                serving = await serve(
+                    address,
+                    on_call,
+                    tls=self._tls,
+                    limits=self.limits,
+                    options=self._options,
+                    reuse_port=self._reuse_port,
+                )
+                self._servings.append(serving)
                 if self.state is not ServerState.SERVING:
                     raise ClosedError("the server was stopped while it started")
         except BaseException:

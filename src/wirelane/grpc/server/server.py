@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wirelane.codec import Schema, codec_for
 from wirelane.core import compression as _compression
+from wirelane.core.keepalive import ServerOptions
 from wirelane.core.limits import Limits
 from wirelane.errors import UsageError
 from wirelane.grpc.methods import Method
@@ -47,6 +48,7 @@ class Server:
         reflection: Serve grpc.reflection.v1 and v1alpha.
         health: Serve grpc.health.v1; `server.health` is what it answers from.
         compression: Compress the replies with this ("gzip", "deflate") for the clients that accept it.
+        options: How connections are kept alive, and for how long; `ServerOptions()` if None.
 
     Raises:
         UsageError: A service or a handler in it is not one; `compression` is not known.
@@ -62,13 +64,17 @@ class Server:
         reflection: bool = True,
         health: bool = True,
         compression: str | None = None,
+        options: ServerOptions | None = None,
     ) -> None:
         if compression is not None and compression not in _compression.SUPPORTED:
             known = ", ".join(_compression.SUPPORTED)
             raise UsageError(f"compression={compression!r} is not known here; known are {known}")
         if tls is True:
             raise UsageError("tls=True is not enough for a server; give TlsConfig(cert=..., key=...)")
+        if options is not None and not isinstance(options, ServerOptions):
+            raise UsageError(f"options must be a ServerOptions(...), not {options!r}")
         self.limits = Limits.of(limits)
+        self._options = options or ServerOptions()
         self._tls = None if tls is False else resolve_tls(tls, default=None)
         self._compression = compression
         self._schema_source = schema
@@ -211,7 +217,9 @@ class Server:
         """How many calls are in flight: their handler runs."""
         return len(self._listening.calls) if self._listening is not None else 0
 
-    def listen(self, *addresses: str | Address, grace: float | None = None) -> Listening:
+    def listen(
+        self, *addresses: str | Address, grace: float | None = None, reuse_port: bool = False
+    ) -> Listening:
         """Listen at one or several addresses: "host:port", "[ipv6]:port", "unix:/path"; port 0 picks a free one.
 
         Use it as `async with server.listen(...) as listening:`, which drains at the end of the block, or await it.
@@ -219,6 +227,8 @@ class Server:
         Args:
             addresses: Where to listen.
             grace: How long calls in flight may take at the end of the block, in seconds; `limits.drain_grace` if None.
+            reuse_port: Let other processes listen at the same port (SO_REUSEPORT): several that share the clients, or
+                a new one that takes over before the old one drains.
 
         Raises:
             UsageError: An address is not one, or the server listens already.
@@ -233,21 +243,26 @@ class Server:
             limits=self.limits,
             compression=self._compression,
             health=self._health,
+            options=self._options,
             grace=grace,
+            reuse_port=reuse_port,
         )
         return self._listening
 
-    async def serve(self, *addresses: str | Address, grace: float | None = None) -> None:
+    async def serve(
+        self, *addresses: str | Address, grace: float | None = None, reuse_port: bool = False
+    ) -> None:
         """Serve until cancelled, or until SIGTERM or SIGINT; then drain for `grace` seconds, and return.
 
-        A second signal, or a second cancellation, stops at once. Signals are taken over only in the main thread.
+        A second signal, or a second cancellation, stops at once. Signals are taken over only in the main thread. The
+        arguments are those of `listen`.
 
         Raises:
             OSError: An address cannot be listened at.
             asyncio.CancelledError: It was cancelled; it has drained.
         """
         with stop_signals() as signals:
-            listening = await self.listen(*addresses, grace=grace)
+            listening = await self.listen(*addresses, grace=grace, reuse_port=reuse_port)
             signals.again = listening.abort
             try:
                 await signals.stopped.wait()
