@@ -19,6 +19,7 @@ from wirelane.net.listen import listen
 from wirelane.net.signals import stop_signals
 from wirelane.net.tls import TlsConfig
 from wirelane.transport.server import H2ServerConnection
+from wirelane.transport.serving import Serving
 
 HEAD = ((b":status", b"200"), (b"content-type", b"text/plain"))
 BODY = b"Hello, judge. This is wirelane."
@@ -53,10 +54,10 @@ class PageConnection(H2ServerConnection):
 async def serve(port: int, tls: TlsConfig | None) -> None:
     """Serve until SIGTERM or SIGINT."""
     limits = Limits()
-    connections: set[H2ServerConnection] = set()
+    serving = Serving(limits)
 
     def factory() -> PageConnection:
-        return PageConnection(limits, _no_call, on_open=connections.add, on_close=connections.discard)
+        return PageConnection(limits, _no_call, serving=serving)
 
     with stop_signals() as signals:
         async with await listen(factory, HostPort("127.0.0.1", port), tls=tls, alpn=("h2",)) as listening:
@@ -64,7 +65,7 @@ async def serve(port: int, tls: TlsConfig | None) -> None:
             assert isinstance(address, HostPort)
             print(f"listening on port {address.port}", flush=True)
             await signals.stopped.wait()
-        await asyncio.gather(*(connection.close() for connection in connections))
+        await asyncio.gather(*(connection.close() for connection in serving.connections))
 
 
 def _no_call(stream: object) -> None:

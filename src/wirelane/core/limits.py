@@ -53,6 +53,7 @@ class Limits:
         reset_rate: How many more may per second, besides half of all that it opens.
         control_burst: Frames that carry no part of a call that a peer may send at once.
         control_rate: How many more it may per second, besides those for its streams and for the DATA it is sent.
+        log_burst: Lines of the log about the same thing in five seconds; the others are counted.
         max_send_buffer: Bytes waiting for the socket of a connection, above which senders wait.
         connect_timeout: For a connection, its TLS handshake and its proxy; None: no limit.
         handshake_timeout: For a client of a server to get TLS and the HTTP/2 preface done.
@@ -87,6 +88,7 @@ class Limits:
     reset_rate: int = 33  # nghttp2
     control_burst: int = 10_000  # nghttp2's glitch_rate_limit
     control_rate: int = 330  # nghttp2
+    log_burst: int = 10  # Linux's printk_ratelimit: 10 in 5 s
     max_send_buffer: int = _MIB
     connect_timeout: float | None = 10.0
     handshake_timeout: float = 10.0  # Go's x/net waits 10 s for the preface

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wirelane.grpc.script import Step as Step
     from wirelane.grpc.server import Context as Context
     from wirelane.grpc.server import Server as Server
+    from wirelane.grpc.server import ServerStats as ServerStats
     from wirelane.grpc.shortcuts import call as call
     from wirelane.grpc.shortcuts import connect as connect
     from wirelane.grpc.shortcuts import load_schema as load_schema
@@ -56,6 +57,7 @@ __all__ = [
     "Send",
     "Server",
     "ServerOptions",
+    "ServerStats",
     "ServerStreamCall",
     "ServiceStub",
     "Step",

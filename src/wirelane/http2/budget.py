@@ -66,12 +66,13 @@ class Conduct:
     """What the peer of one connection has spent.
 
     Attributes:
-        refusals: What was refused or broken, counted by kind: `resets` that a client sent for calls that had time
-            left, `streams_refused` above the limit, `streams_broken` by a broken rule, `header_lists` that were too
-            long, and `connections` that ended with a GOAWAY for the peer's fault.
+        refusals: What was refused, counted by kind: `streams_refused` above the limit, `streams_broken` by a broken
+            rule and reset for it, `header_lists` that were too long, and `connections` that ended with a GOAWAY for
+            the peer's fault.
+        resets: Streams that the peer reset although they had time left.
     """
 
-    __slots__ = ("_connection", "_frames", "_resets", "refusals")
+    __slots__ = ("_connection", "_frames", "_resets", "refusals", "resets")
 
     def __init__(self, connection: Connection, clock: Callable[[], float] = time.monotonic) -> None:
         limits = connection.limits
@@ -79,6 +80,7 @@ class Conduct:
         self._frames = Allowance(limits.control_burst, limits.control_rate, clock)
         self._resets = Allowance(limits.reset_burst, limits.reset_rate, clock)
         self.refusals: Counter[str] = Counter()
+        self.resets = 0
 
     def control_frame(self, cost: int = 1) -> None:
         """Count a frame that carries no part of a call; `cost` is its work, in frames that are cheap.
@@ -97,13 +99,21 @@ class Conduct:
         sent = connection.send_granted - connection.send_window
         return opened * _FRAMES_PER_STREAM + sent // _OCTETS_PER_FRAME
 
-    def lost_stream(self, kind: str) -> None:
-        """Count a stream that the peer made come to nothing, as one of the kinds of `refusals`.
+    def stream_reset(self) -> None:
+        """Count a stream that the peer reset before its time.
 
         Raises:
             ProtocolViolation: There are too many of a client's; a server can only end what we opened.
         """
+        self.resets += 1
+        self._lost_stream()
+
+    def stream_refused(self, kind: str) -> None:
+        """Count a stream that the peer made us reset, as one of the kinds of `refusals`. Raises as `stream_reset`."""
         self.refusals[kind] += 1
+        self._lost_stream()
+
+    def _lost_stream(self) -> None:
         connection = self._connection
         if connection.client:
             return

@@ -398,7 +398,7 @@ class Connection(Output):
     def _refuse(self, stream_id: int, code: ErrorCode, kind: str) -> None:
         self.write(rst_stream(stream_id, code))
         self._remember_reset(stream_id)
-        self.conduct.lost_stream(kind)
+        self.conduct.stream_refused(kind)
 
     def _late_frame(self, stream: Stream | None, stream_id: int, what: str) -> None:
         """A frame on a stream that the peer has closed, or that never was (section 5.1)."""
@@ -443,7 +443,7 @@ class Connection(Output):
         self.close_stream(stream)
         if tell:
             stream.on_reset(code, by_peer=False, reason=reason)
-            self.conduct.lost_stream("streams_broken")
+            self.conduct.stream_refused("streams_broken")
 
     def close_stream(self, stream: Stream) -> None:
         """Close both halves and drop what waits."""

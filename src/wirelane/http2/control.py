@@ -69,7 +69,7 @@ def _window_update(connection: Connection, stream_id: int, payload: bytes) -> No
             raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
         if connection.blocked:
             # Every stream that waits may have to be tried.
-            connection.conduct.control_frame(len(connection.streams) // 8)
+            connection.conduct.control_frame(len(connection.streams) // 2)
         connection.widen_send_window(increment)
         return
     stream = connection.streams.get(stream_id)
@@ -96,7 +96,7 @@ def _rst_stream(connection: Connection, stream_id: int, payload: bytes) -> None:
         connection.close_stream(stream)
         stream.on_reset(int.from_bytes(payload, "big"), by_peer=True)
         if not due:
-            connection.conduct.lost_stream("resets")
+            connection.conduct.stream_reset()
     elif stream_id == 0 or connection.is_idle(stream_id):
         raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
 

@@ -14,7 +14,7 @@ from wirelane.core.limits import Limits
 from wirelane.core.metadata import Metadata, to_headers
 from wirelane.errors import BusyError, LimitExceeded, PeerError, UsageError
 from wirelane.http2 import ErrorCode, HeaderBlock, Stream
-from wirelane.net.listen import Listening, listen
+from wirelane.net.listen import listen
 from wirelane.status import StatusCode
 from wirelane.transport.base import CallEnded, Ending
 from wirelane.transport.greeting import HTTP1_ANSWER, recognise_client
@@ -22,6 +22,7 @@ from wirelane.transport.heads import ParsedRequest, http_refusal, parse_request,
 from wirelane.transport.inbox import Inbox
 from wirelane.transport.keepalive import Tenure, server_pinger
 from wirelane.transport.protocol import H2Protocol, call_back, wait_for
+from wirelane.transport.serving import Serving
 
 if TYPE_CHECKING:
     import ssl
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     from wirelane.net.tls import TlsConfig
     from wirelane.transport.base import CallHandler, Part, Peer
 
-__all__ = ["H2ServerConnection", "H2ServerStream", "Serving", "serve"]
+__all__ = ["H2ServerConnection", "H2ServerStream", "serve"]
 
 logger = logging.getLogger("wirelane.transport")
 
 _NO_METADATA = Metadata()
+# Kinds of refusals that have a line of their own in the log.
+_TOLD_APART = frozenset({"slow", "strangers", "deaf"})
 
 
 class H2ServerStream(Stream):
@@ -285,7 +288,7 @@ class H2ServerStream(Stream):
 class H2ServerConnection(H2Protocol):
     """One accepted connection. See `base.ServerConnection` for what its methods promise.
 
-    `said` holds what was logged of strangers already; the connections of a listener share it.
+    `serving` counts what was refused, and decides what is logged of it; the connections of a listener share it.
     """
 
     def __init__(
@@ -293,9 +296,7 @@ class H2ServerConnection(H2Protocol):
         limits: Limits,
         on_call: CallHandler,
         *,
-        on_open: Callable[[H2ServerConnection], None] | None = None,
-        on_close: Callable[[H2ServerConnection], None] | None = None,
-        said: set[str] | None = None,
+        serving: Serving | None = None,
         options: ServerOptions | None = None,
     ) -> None:
         super().__init__(client=False, limits=limits)
@@ -305,14 +306,14 @@ class H2ServerConnection(H2Protocol):
         self._pings = PingPolicy(options)
         self.engine.ping_policy = self._allow_ping
         self._on_call = on_call
-        self._on_open = on_open
-        self._on_close = on_close
-        self._said = set() if said is None else said
+        self._serving = Serving(limits) if serving is None else serving
         self._first: bytes | None = b""
         self._handshake: asyncio.TimerHandle | None = None
         self._draining = False
         # Ends a drain whose PING never comes back.
         self._drain_timer: asyncio.TimerHandle | None = None
+        # The rule for which we ended the connection, in words.
+        self._ended_for = ""
 
     def begin(self, stream: H2ServerStream) -> None:
         """Hand a call over; an error of the layer above ends the call, not the connection."""
@@ -356,10 +357,10 @@ class H2ServerConnection(H2Protocol):
         if self._pinger is not None:
             self._pinger.start()
         self._tenure.start()
-        if self._on_open is not None:
-            self._on_open(self)
+        self._serving.connections.add(self)
 
     def _too_slow(self) -> None:
+        self.refused("slow")
         self._say(
             "slow", "%s sent no HTTP/2 preface in %s s: closed", self.peer, self.limits.handshake_timeout
         )
@@ -379,6 +380,7 @@ class H2ServerConnection(H2Protocol):
         self.engine.receive(data)
 
     def _refuse(self, speaks: str) -> None:
+        self.refused("strangers")
         self._say(speaks, "%s speaks %s: closed", self.peer, speaks)
         self._first = None
         self.engine.take()
@@ -388,10 +390,17 @@ class H2ServerConnection(H2Protocol):
             self._close_transport()
         self.engine.end(ErrorCode.PROTOCOL_ERROR, f"the client speaks {speaks}")
 
+    def refused(self, kind: str) -> None:
+        """Count something that was refused to this client."""
+        self.engine.conduct.refusals[kind] += 1
+
     def _say(self, kind: str, text: str, *args: object) -> None:
-        """Log the first of a kind at INFO and the rest at DEBUG: strangers must not be able to fill the log."""
-        logger.log(logging.DEBUG if kind in self._said else logging.INFO, text, *args)
-        self._said.add(kind)
+        """Log at INFO, and at DEBUG what would be too much of a kind: strangers must not be able to fill the log."""
+        held = self._serving.log_sampler.admit(kind)
+        level = logging.DEBUG if held is None else logging.INFO
+        if held:
+            text = f"{text} ({held} more like it were not logged)"
+        logger.log(level, text, *args)
 
     def settings_changed(self) -> None:
         if self._handshake is not None:
@@ -408,6 +417,8 @@ class H2ServerConnection(H2Protocol):
             self._tenure.idle_since = monotonic()
 
     def engine_ended(self, code: int, reason: str) -> None:
+        if self.engine.conduct.refusals["connections"]:
+            self._ended_for = f"; {reason}"
         if self._pinger is not None:
             self._pinger.stop()
         self._tenure.stop()
@@ -422,7 +433,8 @@ class H2ServerConnection(H2Protocol):
         # MAX_CONCURRENT_STREAMS cannot make more of them than this.
         most = 2 * limits.max_send_buffer + limits.max_concurrent_streams * limits.max_header_list
         if transport is not None and transport.get_write_buffer_size() > most:
-            logger.info("%s does not read the answers it asks for: closed", self.peer)
+            self.refused("deaf")
+            self._say("deaf", "%s does not read the answers it asks for: closed", self.peer)
             self.abort()
         self._close_if_drained()
 
@@ -431,47 +443,20 @@ class H2ServerConnection(H2Protocol):
             self._handshake.cancel()
             self._handshake = None
         super().connection_lost(exc)
-        if self._on_close is not None:
-            self._on_close(self)
+        self._serving.closed(self)
+        self._tell_refusals()
+
+    def _tell_refusals(self) -> None:
+        """Log once what this client was refused in all its time; its frames are not logged one by one."""
+        refusals = self.engine.conduct.refusals
+        told = {kind: count for kind, count in refusals.items() if kind not in _TOLD_APART}
+        if told:
+            counts = ", ".join(f"{kind} {count}" for kind, count in told.items())
+            self._say("refusals", "refused to %s: %s%s", self.peer, counts, self._ended_for)
 
     def __repr__(self) -> str:
         state = "CLOSED" if self.engine.ended else "DRAINING" if self._draining else "OPEN"
         return f"<H2ServerConnection {self.peer} {state} {self.active} calls>"
-
-
-class Serving:
-    """A listener and the connections that it accepted.
-
-    Attributes:
-        connections: Those that are not closed.
-    """
-
-    def __init__(self) -> None:
-        self.connections: set[H2ServerConnection] = set()
-        self._listening: Listening | None = None
-
-    @property
-    def listening(self) -> Listening:
-        assert self._listening is not None, "made by serve()"
-        return self._listening
-
-    @property
-    def port(self) -> int:
-        return self.listening.port
-
-    @property
-    def address(self) -> Address:
-        return self.listening.address
-
-    def close(self) -> None:
-        """Stop accepting; connections go on."""
-        self.listening.close()
-
-    async def wait_closed(self) -> None:
-        """Wait until the listener is closed and every connection is. Cancel-safe."""
-        await self.listening.wait_closed()
-        while self.connections:
-            await next(iter(self.connections)).wait_closed()
 
 
 async def serve(
@@ -489,19 +474,11 @@ async def serve(
         ConnectError: The address cannot be listened on.
     """
     limits = limits or Limits()
-    serving = Serving()
+    serving = Serving(limits)
     options = options or ServerOptions()
-    said: set[str] = set()
 
     def factory() -> H2ServerConnection:
-        return H2ServerConnection(
-            limits,
-            on_call,
-            on_open=serving.connections.add,
-            on_close=serving.connections.discard,
-            said=said,
-            options=options,
-        )
+        return H2ServerConnection(limits, on_call, serving=serving, options=options)
 
     serving._listening = await listen(
         factory,

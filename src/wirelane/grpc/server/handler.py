@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from wirelane.core.limits import Limits
+    from wirelane.core.sampling import Sampler
     from wirelane.errors import Detail
     from wirelane.grpc.server.adapters import StreamAdapter
     from wirelane.grpc.server.router import Route
@@ -58,10 +59,12 @@ class CallOwner(Protocol):
         lingering: How many of them were cancelled and run on, by the identity of their connection's `Peer`. HTTP/2
             does not count them any more; without a count of our own, a client that opens and resets calls could
             have any number of handlers cleaning up at once (grpc-go's answer to CVE-2023-44487 is the same).
+        log_sampler: Says which failures are logged: a client that provokes them must not fill the log.
     """
 
     calls: set[Call]
     lingering: Counter[int]
+    log_sampler: Sampler
     limits: Limits
     compression: str | None
 
@@ -407,7 +410,11 @@ class Call:
         self.answer_status(StatusCode.UNKNOWN, HANDLER_FAILED, (), None)
 
     def _log(self, error: BaseException, what: str) -> None:
-        logger.error("the handler of %s %s", self.route.name, what, exc_info=error)
+        name = self.route.name
+        held = self._owner.log_sampler.admit(name)
+        if held is not None:
+            more = f" ({held} more of its failures were not logged)" if held else ""
+            logger.error("the handler of %s %s%s", name, what, more, exc_info=error)
 
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "ended" if self.stream.ended else "running"

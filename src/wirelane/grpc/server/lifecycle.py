@@ -18,9 +18,11 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Self
 
+from wirelane.core.sampling import Sampler
 from wirelane.core.target import HostPort, UnixPath, parse_listen
 from wirelane.errors import ClosedError, UsageError
 from wirelane.grpc.server.handler import Call
+from wirelane.grpc.server.stats import ServerStats
 from wirelane.status import StatusCode
 from wirelane.transport.server import serve
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from wirelane.grpc.services.health import Health
     from wirelane.net.tls import TlsConfig
     from wirelane.transport.base import ServerConnection, ServerStream
-    from wirelane.transport.server import Serving
+    from wirelane.transport.serving import Serving
 
 __all__ = ["Listening", "ServerState", "counts"]
 
@@ -76,6 +78,7 @@ class Listening:
             raise UsageError('listen() needs an address, such as "127.0.0.1:50051"')
         self.calls: set[Call] = set()
         self.lingering: Counter[int] = Counter()
+        self.log_sampler = Sampler(limits.log_burst)
         self.limits = limits
         self.compression = compression
         self.state = ServerState.IDLE
@@ -114,6 +117,20 @@ class Listening:
     def connections(self) -> int:
         """How many connections are open."""
         return sum(len(serving.connections) for serving in self._servings)
+
+    @property
+    def stats(self) -> ServerStats:
+        """Counts since it listens."""
+        refusals: Counter[str] = Counter()
+        for serving in self._servings:
+            refusals += serving.refusals
+        return ServerStats(
+            connections=self.connections,
+            calls=len(self.calls),
+            resets=sum(serving.resets for serving in self._servings),
+            refusals=refusals,
+            unlogged=self.log_sampler.held,
+        )
 
     # -- start --------------------------------------------------------------------------------------------------
 

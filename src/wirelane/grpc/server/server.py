@@ -19,6 +19,7 @@ from wirelane.grpc.methods import Method
 from wirelane.grpc.server.adapters import HasMapping, mapping_routes
 from wirelane.grpc.server.lifecycle import Listening, ServerState, counts
 from wirelane.grpc.server.router import Route, Router, check_handler, schema_route
+from wirelane.grpc.server.stats import ServerStats
 from wirelane.grpc.services.health import Health
 from wirelane.grpc.services.reflection import Reflection
 from wirelane.net.signals import stop_signals
@@ -216,6 +217,11 @@ class Server:
     def calls(self) -> int:
         """How many calls are in flight: their handler runs."""
         return len(self._listening.calls) if self._listening is not None else 0
+
+    @property
+    def stats(self) -> ServerStats:
+        """Counts since `listen`: what is open, what clients reset, what was refused."""
+        return self._listening.stats if self._listening is not None else ServerStats()
 
     def listen(
         self, *addresses: str | Address, grace: float | None = None, reuse_port: bool = False

@@ -1,0 +1,77 @@
+"""A listener with the connections that it accepted, and what their clients were refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from wirelane.core.sampling import Sampler
+
+if TYPE_CHECKING:
+    from wirelane.core.limits import Limits
+    from wirelane.core.target import Address
+    from wirelane.net.listen import Listening
+    from wirelane.transport.server import H2ServerConnection
+
+__all__ = ["Serving"]
+
+
+class Serving:
+    """A listener and the connections that it accepted.
+
+    Attributes:
+        connections: Those that are not closed.
+        log_sampler: Says which refusals are logged.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.connections: set[H2ServerConnection] = set()
+        self.log_sampler = Sampler(limits.log_burst)
+        self._listening: Listening | None = None
+        # Of connections that are closed.
+        self._refusals: Counter[str] = Counter()
+        self._resets = 0
+
+    @property
+    def listening(self) -> Listening:
+        assert self._listening is not None, "made by serve()"
+        return self._listening
+
+    @property
+    def port(self) -> int:
+        return self.listening.port
+
+    @property
+    def address(self) -> Address:
+        return self.listening.address
+
+    @property
+    def refusals(self) -> Counter[str]:
+        """What clients were refused so far, by kind; `Conduct.refusals` and docs/security.md name the kinds."""
+        total = self._refusals.copy()
+        for connection in self.connections:
+            total += connection.engine.conduct.refusals
+        if self._listening is not None:
+            total += Counter(rejected=self._listening.rejected, handshakes=self._listening.failed_handshakes)
+        return total
+
+    @property
+    def resets(self) -> int:
+        """Calls that clients reset before their deadline so far."""
+        return self._resets + sum(connection.engine.conduct.resets for connection in self.connections)
+
+    def closed(self, connection: H2ServerConnection) -> None:
+        """Keep the counts of a connection that is gone."""
+        self.connections.discard(connection)
+        self._refusals += connection.engine.conduct.refusals
+        self._resets += connection.engine.conduct.resets
+
+    def close(self) -> None:
+        """Stop accepting; connections go on."""
+        self.listening.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until the listener is closed and every connection is. Cancel-safe."""
+        await self.listening.wait_closed()
+        while self.connections:
+            await next(iter(self.connections)).wait_closed()
