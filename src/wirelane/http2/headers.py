@@ -1,17 +1,21 @@
 """Header blocks: HPACK by memory, and the rules a header list must obey (RFC 7541, RFC 9113 section 8).
 
-Reading: a block of indexed fields only (every byte has its top bit set) changes no table state, so it is decoded
-and validated once, and found by its bytes until the table changes. Writing: fields that repeat from call to call
-(`stable`) go through the dynamic table and soon become such a block, kept as bytes; fields that vary (`variable`:
-timeouts, metadata) are literals that never enter the table, so that they never push the others out.
+Reading: a block that changed no table and consists of indexed fields only is decoded and validated once, and found by
+its octets until the table changes. Writing: fields that repeat from call to call (`stable`) go through the table and
+soon become such a block, kept as octets; fields that vary (`variable`: timeouts, metadata) are literals that enter no
+table, so that they never push the others out, unless they turn out to repeat.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from hpack import Decoder, Encoder, HPACKError
-from hpack.exceptions import OversizedHeaderListError
+from wirelane.http2.fields import CONTENT_LENGTH, PSEUDO, Field, HeaderList, field, shown
+from wirelane.http2.hpack import HpackDecoder, HpackEncoder, OversizedBlock, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
 
 __all__ = [
     "BlockKind",
@@ -23,28 +27,12 @@ __all__ = [
     "literal",
 ]
 
-HeaderList = list[tuple[bytes, bytes]]
-
 # Blocks remembered at most, each way. A peer with more distinct heads than this gains nothing from memory.
 _MEMORY = 512
 # The longest block to remember: an octet may stand for a field of kilobytes, and the peer chooses what we keep.
 _LONGEST_REMEMBERED = 64
-# More digits than any length has; int() refuses thousands of them.
-_MAX_LENGTH_DIGITS = 18
-# Values of these never enter a compression table (RFC 7541 section 7.1.3).
-_SENSITIVE = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"})
-# RFC 9113 section 8.2.2.
-_CONNECTION_SPECIFIC = frozenset(
-    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
-)
-# Section 8.2.1: what a name may not hold. Control characters, space, upper case, DEL and above; the colon is pseudo.
-_BAD_NAME = bytes(c for c in range(256) if c <= 0x20 or 0x41 <= c <= 0x5A or c >= 0x7F)
 _REQUEST_PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority"})
 _RESPONSE_PSEUDO = frozenset({b":status"})
-
-
-class OversizedBlock(Exception):
-    """A header list is beyond the hard limit; the table's state is lost with it, so the connection must end."""
 
 
 class BlockKind(Enum):
@@ -71,48 +59,44 @@ class HeaderBlock:
     __slots__ = ("content_length", "ending_memo", "error", "headers", "memo", "size", "status")
 
     def __init__(self, headers: HeaderList, kind: BlockKind) -> None:
-        self.headers = headers
-        self.size = sum(len(name) + len(value) + 32 for name, value in headers)
+        self._fill([field(name, value) for name, value in headers], kind)
+
+    @classmethod
+    def of(cls, fields: list[Field], kind: BlockKind) -> HeaderBlock:
+        """Return the block of fields that carry the verdict on each already."""
+        block = cls.__new__(cls)
+        block._fill(fields, kind)
+        return block
+
+    def _fill(self, fields: list[Field], kind: BlockKind) -> None:
         self.content_length: int | None = None
         self.status = 0
         self.memo: object = None
         self.ending_memo: object = None
-        self.error = self._check(kind)
+        self.headers = [one[0] for one in fields]
+        self.size = sum([one[1] for one in fields])
+        self.error = self._check(fields, kind)
 
-    def _check(self, kind: BlockKind) -> str | None:
+    def _check(self, fields: list[Field], kind: BlockKind) -> str | None:
         pseudo: dict[bytes, bytes] = {}
         regular = False
-        for name, value in self.headers:
-            if name[:1] == b":":
+        for (name, value), _, verdict in fields:
+            if not verdict:
+                regular = True
+            elif verdict == PSEUDO:
                 if regular:
                     return "a pseudo-header field after a regular one"
                 if name in pseudo:
-                    return f"{_text(name)} twice"
+                    return f"{shown(name)} twice"
                 pseudo[name] = value
-            else:
+            elif verdict == CONTENT_LENGTH:
                 regular = True
-                error = self._check_field(name, value)
-                if error:
-                    return error
-            error = _check_value(name, value)
-            if error:
-                return error
+                if self.content_length not in (None, int(value)):
+                    return "two values of content-length that differ"
+                self.content_length = int(value)
+            else:
+                return str(verdict)
         return self._check_pseudo(pseudo, kind)
-
-    def _check_field(self, name: bytes, value: bytes) -> str | None:
-        if not name or b":" in name or name.translate(None, _BAD_NAME) != name:
-            return f"a field name that HTTP/2 does not allow: {_text(name)}"
-        if name in _CONNECTION_SPECIFIC:
-            return f"a connection-specific field: {_text(name)}"
-        if name == b"te" and value.lower() != b"trailers":
-            return "te with a value other than trailers"
-        if name == b"content-length":
-            if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
-                return "a content-length that is no number of octets"
-            if self.content_length not in (None, int(value)):
-                return "two values of content-length that differ"
-            self.content_length = int(value)
-        return None
 
     def _check_pseudo(self, pseudo: dict[bytes, bytes], kind: BlockKind) -> str | None:
         """RFC 9113 section 8.3."""
@@ -130,25 +114,8 @@ class HeaderBlock:
             return None if pseudo.keys() == {b":method", b":authority"} else "CONNECT with :scheme or :path"
         for name in (b":method", b":scheme", b":path"):
             if not pseudo.get(name):
-                return f"a request without {_text(name)}"
+                return f"a request without {shown(name)}"
         return None
-
-
-def _check_value(name: bytes, value: bytes) -> str | None:
-    """Section 8.2.1: no NUL, CR, LF anywhere, no blank around a pseudo-header field's value.
-
-    Bytes above ASCII are let through, and blanks around other values too, against the letter of the section: gRPC
-    in C and Go sends a `grpc-message` that ends with one as it is, and its status must not be lost for that.
-    """
-    if b"\0" in value or b"\r" in value or b"\n" in value:
-        return f"a control character in the value of {_text(name)}"
-    if name[:1] == b":" and value and (value[0] in b" \t" or value[-1] in b" \t"):
-        return f"white space around the value of {_text(name)}"
-    return None
-
-
-def _text(name: bytes) -> str:
-    return ascii(name[:40].decode("latin-1"))
 
 
 class HeaderDecoder:
@@ -162,8 +129,12 @@ class HeaderDecoder:
     __slots__ = ("_decoder", "_memory")
 
     def __init__(self, hard_limit: int) -> None:
-        self._decoder = Decoder(max_header_list_size=hard_limit)
-        self._memory: dict[tuple[BlockKind, bytes], HeaderBlock] = {}
+        self._decoder = HpackDecoder(hard_limit)
+        self._memory: dict[BlockKind, dict[bytes, HeaderBlock]] = {kind: {} for kind in BlockKind}
+
+    def memory(self, kind: BlockKind) -> dict[bytes, HeaderBlock]:
+        """Return the blocks known by their octets; the same dict always, so that the hot path may keep it."""
+        return self._memory[kind]
 
     def decode(self, block: bytes, kind: BlockKind) -> HeaderBlock:
         """Decode one complete block.
@@ -172,88 +143,66 @@ class HeaderDecoder:
             OversizedBlock: The list is above the hard limit.
             HPACKError: The block is not HPACK.
         """
-        key = (kind, block)
-        known = self._memory.get(key)
+        memory = self._memory[kind]
+        known = memory.get(block)
         if known is not None:
             return known
-        try:
-            headers = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
-        except OversizedHeaderListError as error:
-            raise OversizedBlock(str(error)) from error
-        except (IndexError, ValueError) as error:
-            raise HPACKError(str(error)) from error
-        decoded = HeaderBlock(headers, kind)
-        if block and min(block) >= 0x80:
-            if len(self._memory) < _MEMORY and len(block) <= _LONGEST_REMEMBERED:
-                self._memory[key] = decoded
-        else:
-            self._memory.clear()
+        decoder = self._decoder
+        decoded = HeaderBlock.of(decoder.decode(block), kind)
+        if decoder.changed:
+            for known_blocks in self._memory.values():
+                known_blocks.clear()
+        elif len(block) <= _LONGEST_REMEMBERED and len(memory) < _MEMORY and block and min(block) >= 0x80:
+            memory[block] = decoded
         return decoded
 
 
 class HeaderEncoder:
     """Header lists in, blocks out."""
 
-    __slots__ = ("_encoder", "_memory", "_resize")
+    __slots__ = ("_encoder", "_memory")
 
     def __init__(self) -> None:
-        self._encoder = Encoder()
-        self._memory: dict[tuple[tuple[bytes, bytes], ...], bytes] = {}
-        # The smallest and the last table size that the peer named since the last block.
-        self._resize: tuple[int, int] | None = None
+        self._encoder = HpackEncoder()
+        self._memory: dict[Hashable, bytes] = {}
 
     def set_table_size(self, size: int) -> None:
         """Obey the peer's HEADER_TABLE_SIZE; we never use more than the default 4,096 (RFC 7541 section 4.2)."""
-        size = min(size, 4096)
-        smallest = size if self._resize is None else min(size, self._resize[0])
-        self._resize = (smallest, size)
+        self._encoder.set_table_size(size)
         self._memory.clear()
 
-    def _apply_resize(self, sizes: tuple[int, int]) -> None:
-        """Announce the smallest size of the interval, then the last (section 4.2).
+    def encode(
+        self,
+        stable: tuple[tuple[bytes, bytes], ...],
+        variable: Iterable[tuple[bytes, bytes]] = (),
+        key: Hashable = None,
+    ) -> bytes:
+        """Return the block of `stable` followed by `variable`.
 
-        Only here, and only changes: `hpack` would announce every size in between, which may be above what the peer
-        allows by now, and would forget all of them if the last were said twice.
+        Args:
+            stable: Fields that repeat; best a `Fields`, which is found by identity.
+            variable: Fields that may not.
+            key: Stands for both together, if they may be remembered as one block; made of things that do not change.
         """
-        self._resize = None
-        for size in sizes:
-            if size != self._encoder.header_table_size:
-                self._encoder.header_table_size = size
-
-    def encode(self, stable: tuple[tuple[bytes, bytes], ...], variable: HeaderList | None = None) -> bytes:
-        """Return the block of `stable` followed by `variable`."""
-        block = self._memory.get(stable)
-        if block is None:
-            if self._resize is not None:
-                self._apply_resize(self._resize)
-            block = bytes(self._encoder.encode(stable))
-            if block and min(block) >= 0x80:
-                if len(self._memory) < _MEMORY:
-                    self._memory[stable] = block
-            else:
-                self._memory.clear()
+        if key is None and not variable:
+            key = stable
+        memory = self._memory
+        if key is not None:
+            block = memory.get(key)
+            if block is not None:
+                return block
+        encoder = self._encoder
+        announced = encoder.resize()
+        before = encoder.inserted
+        block = b"".join([encoder.encode(pair) for pair in stable])
         if variable:
-            return block + b"".join([literal(name, value) for name, value in variable])
+            block += b"".join([encoder.encode_variable(pair) for pair in variable])
+        if announced:
+            return announced + block
+        if encoder.inserted != before:
+            memory.clear()
+        elif key is not None:
+            if len(memory) >= _MEMORY:
+                memory.clear()
+            memory[key] = block
         return block
-
-
-def literal(name: bytes, value: bytes) -> bytes:
-    """Return a literal field that enters no table (RFC 7541 sections 6.2.2 and 6.2.3), not Huffman-coded."""
-    lead = b"\x10" if name in _SENSITIVE else b"\x00"
-    size, length = len(name), len(value)
-    if size < 127 and length < 127:
-        return b"%b%c%b%c%b" % (lead, size, name, length, value)
-    return b"".join((lead, _integer(size), name, _integer(length), value))
-
-
-def _integer(value: int) -> bytes:
-    """A 7-bit prefix integer with a clear top bit (RFC 7541 section 5.1)."""
-    if value < 127:
-        return bytes((value,))
-    out = bytearray((127,))
-    value -= 127
-    while value >= 128:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
