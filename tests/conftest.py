@@ -16,8 +16,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 import trustme
+
+# No test depends on speed: a machine that is busy with something else is not a failure.
+hypothesis.settings.register_profile("wirelane", deadline=None)
+hypothesis.settings.load_profile("wirelane")
 
 # A cleanly closed connection still needs a few turns of the loop for its connection_lost; a leaked task needs more
 # than any number of them.

@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 
 from wirelane.errors import LimitExceeded, PeerError, UsageError, WirelaneError
 
-__all__ = ["PREFIX", "MessageReader", "frame_message"]
+__all__ = ["PREFIX", "MessageReader", "frame_message", "message_prefix"]
 
 PREFIX: Final = 5
 """Bytes before each message."""
@@ -25,8 +25,8 @@ _pack = _prefix.pack
 _unpack_from = _prefix.unpack_from
 
 
-def frame_message(payload: bytes, compressed: bool = False) -> bytes:
-    """Return a message as it travels.
+def message_prefix(payload: bytes, compressed: bool = False) -> bytes:
+    """Return what travels before a message.
 
     Raises:
         UsageError: It is longer than four bytes can say.
@@ -34,7 +34,12 @@ def frame_message(payload: bytes, compressed: bool = False) -> bytes:
     size = len(payload)
     if size > _LARGEST:
         raise UsageError(f"a message of {size} bytes cannot be sent; the longest is {_LARGEST} bytes")
-    return _pack(1 if compressed else 0, size) + payload
+    return _pack(1 if compressed else 0, size)
+
+
+def frame_message(payload: bytes, compressed: bool = False) -> bytes:
+    """Return a message as it travels, in one piece. Raises UsageError as `message_prefix`."""
+    return message_prefix(payload, compressed) + payload
 
 
 class MessageReader:

@@ -20,9 +20,10 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar, overload
 
+from wirelane.core.fields import NO_FIELDS, Fields
 from wirelane.errors import PeerError, UsageError
 
-__all__ = ["Headers", "Metadata", "MetadataLike", "Value", "from_headers", "to_headers"]
+__all__ = ["Headers", "Metadata", "MetadataLike", "Value", "from_headers", "to_headers", "wire_fields"]
 
 Value: TypeAlias = str | bytes
 Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -62,10 +63,13 @@ class Metadata:
         UsageError: A name or a value that metadata cannot hold; the error names it.
     """
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_fields", "_pairs")
     _pairs: list[tuple[str, Value]]
+    # The form on the wire, until the next change.
+    _fields: Fields | None
 
     def __init__(self, entries: MetadataLike | None = None) -> None:
+        self._fields = None
         if entries is None:
             self._pairs = []
         elif isinstance(entries, Metadata):
@@ -101,6 +105,7 @@ class Metadata:
     def __setitem__(self, name: str, value: Value) -> None:
         name = _check_name(name)
         value = _check_value(name, value)
+        self._fields = None
         pairs = self._pairs
         for index, (key, _) in enumerate(pairs):
             if key == name:
@@ -114,6 +119,7 @@ class Metadata:
         kept = [pair for pair in self._pairs if pair[0] != lowered]
         if len(kept) == len(self._pairs):
             raise KeyError(name)
+        self._fields = None
         self._pairs = kept
 
     def __contains__(self, name: object) -> bool:
@@ -151,6 +157,7 @@ class Metadata:
     def __setstate__(self, state: list[tuple[str, Value]]) -> None:
         # Not through the constructor: what came from a peer may hold values that could not be sent.
         self._pairs = list(state)
+        self._fields = None
 
     def _grouped(self) -> dict[str, list[Value]]:
         groups: dict[str, list[Value]] = {}
@@ -166,6 +173,7 @@ class Metadata:
         """
         name = _check_name(name)
         self._pairs.append((name, _check_value(name, value)))
+        self._fields = None
 
     def get_all(self, name: str) -> list[Value]:
         """Return every value of a name, in order; an empty list if it has none."""
@@ -226,10 +234,12 @@ class Metadata:
         if not other._pairs:
             return
         replaced = {key for key, _ in other._pairs}
+        self._fields = None
         self._pairs = [pair for pair in self._pairs if pair[0] not in replaced] + other._pairs
 
     def clear(self) -> None:
         """Remove everything."""
+        self._fields = None
         self._pairs.clear()
 
     def copy(self) -> Metadata:
@@ -337,6 +347,18 @@ def to_headers(metadata: Metadata) -> Headers:
         else:
             headers.append((name, _check_text(key, value).strip(" ").encode("ascii")))
     return headers
+
+
+def wire_fields(metadata: Metadata) -> Fields:
+    """Return what `to_headers` does, made once and kept until the metadata changes.
+
+    Raises:
+        UsageError: As `to_headers`.
+    """
+    known = metadata._fields
+    if known is None:
+        known = metadata._fields = Fields(to_headers(metadata)) if metadata._pairs else NO_FIELDS
+    return known
 
 
 def _received(raw: bytes) -> str:

@@ -157,17 +157,17 @@ class BaseCall(OpenCall):
         # With the ending here already, which is the rule, nothing needs to be waited for.
         extra = None
         if part is not None:
-            if stream.ending is None:
+            if stream.status is None:
                 # Kept, for a wait that is cancelled and taken up again.
                 self._part = part
                 extra = await stream.receive()
             else:
                 extra = stream.receive_nowait()
-        ending = stream.ending
         if extra is not None:
             raise self._break(stream, _not_one("two messages"))
-        assert ending is not None
-        if ending.code is not OK:
+        if stream.status is not OK:
+            ending = stream.ending
+            assert ending is not None
             raise self._error(ending)
         if part is None:
             raise self._break(stream, _not_one("no message"))

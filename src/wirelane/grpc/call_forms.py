@@ -81,15 +81,7 @@ class CallForms:
             The call; awaiting it sends it and gives the reply, or raises RpcError, CodecError (the request does not
             encode; nothing was sent) or UsageError.
         """
-        return UnaryCall(
-            self._core,
-            method,
-            request,
-            timeout=timeout,
-            metadata=metadata,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-        )
+        return UnaryCall(self._core, method, request, timeout, metadata, compression, wait_for_ready)
 
     @overload
     def server_stream(
@@ -124,15 +116,7 @@ class CallForms:
         wait_for_ready: bool | None = None,
     ) -> ServerStreamCall[Any]:
         """Call a method that answers one request with many messages; use it with `async with`, then `async for`."""
-        return ServerStreamCall(
-            self._core,
-            method,
-            request,
-            timeout=timeout,
-            metadata=metadata,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-        )
+        return ServerStreamCall(self._core, method, request, timeout, metadata, compression, wait_for_ready)
 
     @overload
     def client_stream(
@@ -195,23 +179,8 @@ class CallForms:
         """
         core = self._core
         if messages is None:
-            return ClientStreamCall(
-                core,
-                method,
-                timeout=timeout,
-                metadata=metadata,
-                compression=compression,
-                wait_for_ready=wait_for_ready,
-            )
-        return ClientStreamReply(
-            core,
-            method,
-            messages,
-            timeout=timeout,
-            metadata=metadata,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-        )
+            return ClientStreamCall(core, method, timeout, metadata, compression, wait_for_ready)
+        return ClientStreamReply(core, method, messages, timeout, metadata, compression, wait_for_ready)
 
     @overload
     def bidi_stream(
@@ -249,15 +218,7 @@ class CallForms:
 
         With an iterable, asynchronous or not, its messages are sent in the background.
         """
-        return BidiStreamCall(
-            self._core,
-            method,
-            messages,
-            timeout=timeout,
-            metadata=metadata,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-        )
+        return BidiStreamCall(self._core, method, messages, timeout, metadata, compression, wait_for_ready)
 
     async def collect(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from wirelane._version import __version__
 from wirelane.core.compression import IDENTITY, SUPPORTED
@@ -20,7 +20,7 @@ from wirelane.status import StatusCode
 if TYPE_CHECKING:
     from wirelane.codec import Schema
     from wirelane.core.limits import Limits
-    from wirelane.core.metadata import Metadata
+    from wirelane.core.metadata import Metadata, MetadataLike
     from wirelane.core.method import Cardinality
     from wirelane.grpc.connector import Connector
     from wirelane.transport.base import ClientConnection
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["ChannelCore", "check_encoding"]
 
 LIBRARY = f"wirelane/{__version__}"
+# Sets of metadata remembered: programs have few, and those that change with each call gain nothing from memory.
+_MERGED = 64
 
 SchemaLoader = Callable[[], Coroutine[Any, Any, "Schema"]]
 
@@ -85,6 +87,8 @@ class ChannelCore:
         self._loader = loader
         self._loading: asyncio.Task[Schema] | None = None
         self._bound: dict[str | Method[Any, Any], BoundMethod] = {}
+        # Metadata of calls joined to the channel's, by the pairs.
+        self._merged: dict[tuple[object, ...], Metadata] = {}
         # Methods of generated stubs, by what those bring: path, kind, request type, response type.
         self.typed: dict[tuple[str, Cardinality, type[Any], type[Any]], BoundMethod] = {}
 
@@ -111,6 +115,33 @@ class ChannelCore:
             return inherited
         made = Deadline.after(timeout)
         return made if inherited is None else earliest(made, inherited)
+
+    def merged(self, metadata: MetadataLike) -> Metadata:
+        """Return a call's metadata joined to the channel's; not to be changed, because calls that say the same share it.
+
+        Raises:
+            UsageError: It cannot be sent.
+        """
+        base = self.metadata
+        kind = type(metadata)
+        if kind is dict:
+            key: tuple[object, ...] = tuple(cast("dict[str, object]", metadata).items())
+        elif kind is list or kind is tuple:
+            key = tuple(cast("list[object]", metadata))
+        else:
+            return base.merged(metadata)
+        if base:
+            key = (*key, None, *base.items())
+        try:
+            known = self._merged.get(key)
+        except TypeError:  # several values in a list
+            return base.merged(metadata)
+        if known is None:
+            known = base.merged(metadata)
+            if len(self._merged) >= _MERGED:
+                self._merged.clear()
+            self._merged[key] = known
+        return known
 
     def bind(self, method: MethodLike) -> BoundMethod | None:
         """Return what a call of `method` needs; None if the schema must be loaded first (`schema_ready`).

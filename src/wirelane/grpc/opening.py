@@ -64,7 +64,6 @@ class OpenCall:
         self,
         core: ChannelCore,
         method: MethodLike,
-        *,
         timeout: float | None,
         metadata: MetadataLike | None,
         compression: str | None,
@@ -73,7 +72,7 @@ class OpenCall:
         self._core = core
         self._method = method
         self._deadline: Deadline | None = core.deadline(timeout)
-        self._metadata = core.metadata.merged(metadata) if metadata else None
+        self._metadata = core.merged(metadata) if metadata else None
         self._encoding = core.encoding if compression is None else check_encoding(compression)
         self._wait_for_ready = core.wait_for_ready if wait_for_ready is None else wait_for_ready
 
@@ -94,8 +93,8 @@ class OpenCall:
             RpcError: It was cancelled, or its deadline passed, before it began.
             ClosedError: The channel is closed.
         """
-        loop = asyncio.get_running_loop()
         core = self._core
+        loop = asyncio.get_running_loop()
         core.connector.check_loop(loop)
         self._began = True
         core.started += 1
@@ -140,8 +139,8 @@ class OpenCall:
             self._timer = None
         if self._began and not self._settled:
             self._settled = True
-            ending = self._local or (self._stream.ending if self._stream is not None else None)
-            if ending is not None and ending.code is OK:
+            stream = self._stream
+            if self._local is None and stream is not None and stream.status is OK:
                 self._core.succeeded += 1
             else:
                 self._core.failed += 1
@@ -173,28 +172,51 @@ class OpenCall:
             bound.path, core.authority, metadata, self._deadline, encoding, user_agent=core.user_agent
         )
 
-    async def _open(self, payload: bytes | None, compressed: bool, end: bool) -> ClientStream:
-        """Open the stream and remember how to do it again.
+    def _open_now(self, payload: bytes | None, compressed: bool, end: bool) -> ClientStream | None:
+        """Open the stream and remember how to do it again; None if that has to wait, which is `_open`'s business.
 
         Raises:
-            RpcError: There is no connection, or the call was interrupted meanwhile.
+            RpcError: The call was interrupted before.
             UsageError: The metadata cannot be sent.
         """
         if self._local is not None:
             raise self._error(self._local)
         self._replay = (payload, compressed, end)
+        connection = self._core.connector.current
+        if connection is None:
+            return None
+        try:
+            stream = connection.open_nowait(self._head(), payload, compressed=compressed, end=end)
+        except Unavailable:
+            self._core.connector.drop(connection)
+            return None
+        if stream is not None:
+            self._attempts += 1
+            self._stream = stream
+        return stream
+
+    async def _open(self, payload: bytes | None, compressed: bool, end: bool) -> ClientStream:
+        """Open the stream, waiting for what it needs.
+
+        Raises:
+            RpcError: There is no connection, or the call was interrupted meanwhile.
+            UsageError: The metadata cannot be sent.
+        """
+        stream = self._open_now(payload, compressed, end)
+        if stream is not None:
+            return stream
         resumed: Resumed | None = None
         connection = self._core.connector.current
         if connection is not None:
-            # Started by hand: most calls are open after this one step, and need no task.
+            # Started by hand, so that the call has its place in the queue for a free stream before others come.
             opening = connection.open(self._head(), payload, compressed=compressed, end=end)
             try:
                 resumed = Resumed(opening, opening.send(None))
             except StopIteration as opened:
                 self._attempts += 1
-                stream: ClientStream = opened.value
-                self._stream = stream
-                return stream
+                done: ClientStream = opened.value
+                self._stream = done
+                return done
             except Unavailable:
                 self._core.connector.drop(connection)
         work = self._open_later(connection, resumed, payload, compressed, end)
@@ -276,8 +298,10 @@ class OpenCall:
             # Another task of the user is at it.
             await asyncio.wait((task,))
             return self._stream is not stream
+        if stream.status is OK or self._recovered or self._replay is None:
+            return False
         ending = stream.ending
-        if ending is None or not ending.unprocessed or self._recovered or self._replay is None:
+        if ending is None or not ending.unprocessed:
             return False
         self._recovered = True
         await self._open(*self._replay)

@@ -131,7 +131,7 @@ class _Receiving(_Scoped, Generic[Res]):
         return part
 
     async def _next_within(self, stream: ClientStream, timeout: float) -> Part | None:
-        if timeout <= 0 and stream.ending is None:
+        if timeout <= 0 and stream.status is None:
             raise ReadTimeout(f"no message of {self.method} is here yet")
         scope = asyncio.timeout(timeout)
         try:
@@ -163,20 +163,12 @@ class ServerStreamCall(_Receiving[Res], Generic[Res]):
         core: ChannelCore,
         method: MethodLike,
         request: object,
-        *,
         timeout: float | None,
         metadata: MetadataLike | None,
         compression: str | None,
         wait_for_ready: bool | None,
     ) -> None:
-        super().__init__(
-            core,
-            method,
-            timeout=timeout,
-            metadata=metadata,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-        )
+        super().__init__(core, method, timeout, metadata, compression, wait_for_ready)
         self._request = request
 
     async def _enter(self) -> None:
@@ -247,20 +239,12 @@ class ClientStreamReply(_OneReply[Req, Res], AwaitableCall[Res], Generic[Req, Re
         core: ChannelCore,
         method: MethodLike,
         messages: Messages[Req],
-        *,
         timeout: float | None,
         metadata: MetadataLike | None,
         compression: str | None,
         wait_for_ready: bool | None,
     ) -> None:
-        super().__init__(
-            core,
-            method,
-            timeout=timeout,
-            metadata=metadata,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-        )
+        super().__init__(core, method, timeout, metadata, compression, wait_for_ready)
         if not isinstance(messages, Iterable | AsyncIterable) or isinstance(messages, Mapping | str | bytes):
             raise UsageError(f"messages are an iterable of requests, not {type(messages).__name__}")
         # Made now, so that Python warns of a call that nobody awaits.
@@ -319,20 +303,12 @@ class BidiStreamCall(Sending[Req], _Receiving[Res], Generic[Req, Res]):
         core: ChannelCore,
         method: MethodLike,
         messages: Messages[Req] | None,
-        *,
         timeout: float | None,
         metadata: MetadataLike | None,
         compression: str | None,
         wait_for_ready: bool | None,
     ) -> None:
-        super().__init__(
-            core,
-            method,
-            timeout=timeout,
-            metadata=metadata,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-        )
+        super().__init__(core, method, timeout, metadata, compression, wait_for_ready)
         self._messages = messages
 
     async def _enter(self) -> None:

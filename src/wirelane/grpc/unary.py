@@ -14,6 +14,7 @@ from wirelane.core.method import Cardinality
 from wirelane.errors import BusyError, UsageError
 from wirelane.grpc.awaiting import AwaitableCall
 from wirelane.grpc.base_call import BaseCall
+from wirelane.grpc.opening import OK
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,20 +45,12 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
         core: ChannelCore,
         method: MethodLike,
         request: object,
-        *,
         timeout: float | None,
         metadata: MetadataLike | None,
         compression: str | None,
         wait_for_ready: bool | None,
     ) -> None:
-        super().__init__(
-            core,
-            method,
-            timeout=timeout,
-            metadata=metadata,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-        )
+        super().__init__(core, method, timeout, metadata, compression, wait_for_ready)
         self._request = request
         # Made now, so that Python warns of a call that nobody awaits.
         self._coro = self._run()
@@ -108,10 +101,17 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
 
     async def _run(self) -> Res:
         try:
-            if self._stream is None:
-                # Written so for speed: most calls are opened here and by nobody else.
-                await (self._start() if self._task is None else self._opened())
-            reply: Res = await self._single_reply()
+            stream = self._stream
+            if stream is None:
+                stream = (None if self._task is not None else self._start_now()) or await self._opened()
+            if not stream.complete:
+                await stream.completion()
+            part = self._part = self._part or stream.receive_nowait()
+            reply: Res
+            if part is not None and stream.status is OK and stream.exhausted:
+                reply = self._unpack(stream, part)
+            else:
+                reply = await self._single_reply()
         except BaseException:
             self._drop()
             raise
@@ -128,16 +128,30 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
                 await self._start()
         return stream
 
+    def _start_now(self) -> ClientStream | None:
+        """Send the call in one step; None if it has to wait for something, which is `_start`'s business."""
+        if not self._began:
+            self._begin()
+        elif self._local is not None:
+            raise self._error(self._local)
+        bound = self._core.bind(self._method)
+        if bound is None:
+            return None
+        self._bound = bound
+        if bound.cardinality is not Cardinality.UNARY:
+            bound.require(Cardinality.UNARY)
+        payload, compressed = self._pack(self._request)
+        return self._open_now(payload, compressed, True)
+
     async def _start(self) -> None:
         if not self._began:
             self._begin()
         elif self._local is not None:
             raise self._error(self._local)
-        bound = self._core.bind(self._method) or await self._bind()
-        self._bound = bound
-        bound.require(Cardinality.UNARY)
-        payload, compressed = self._pack(self._request)
-        await self._open(payload, compressed, True)
+        if self._replay is None:
+            (await self._bind()).require(Cardinality.UNARY)
+            self._replay = (*self._pack(self._request), True)
+        await self._open(*self._replay)
 
     async def _again(self) -> Res:
         """The reply or error of a call that was awaited before."""

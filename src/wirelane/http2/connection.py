@@ -48,13 +48,12 @@ from wirelane.http2.headers import (
     BlockKind,
     HeaderBlock,
     HeaderDecoder,
-    HeaderList,
     OversizedBlock,
 )
 from wirelane.http2.output import Output, Owner, Stable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Sequence
 
     from wirelane.core.limits import Limits
     from wirelane.http2.stream import Stream
@@ -63,7 +62,10 @@ __all__ = ["Connection", "Owner"]
 
 # Streams we reset that are known one by one, to let their late frames pass (section 5.1, "closed").
 _RESETS_REMEMBERED = 1024
-# Octets of a header block that count as much as one stream in the work of a turn.
+# Flags that a HEADERS frame of the most common form has or has not.
+_NOT_SIMPLE = END_HEADERS | PADDED | PRIORITY_FLAG
+_EXPECTED = {SETTINGS: "the first frame was not SETTINGS", CONTINUATION: "a header block was not continued"}
+# Octets of a header block that count as much as one more in the work of a turn.
 _OCTETS_PER_STREAM = 256
 # Gaps in a client's stream identifiers that are known; no client we know of leaves any.
 _GAPS_REMEMBERED = 16
@@ -79,6 +81,7 @@ class Connection(Output):
         ended: No more input is read and no more frames are made.
         goaway: A GOAWAY was received or sent: no stream may be opened.
         goaway_sent: A GOAWAY was sent.
+        settings_received: The peer's first SETTINGS have arrived.
         conduct: What the peer did that costs work and moves nothing.
         waiting: Input waits for `resume`.
         goaway_final: The last GOAWAY of a graceful shutdown, which names the last stream that was taken, was sent.
@@ -107,9 +110,12 @@ class Connection(Output):
         self.next_stream_id = 1 if client else 2
         self.last_peer_stream = 0
         self.accepted_up_to = MAX_STREAM_ID
-        self._unreturned = 0
+        self._low_window = limits.connection_window // 2
         self._hard_header_list = max(8 * limits.max_header_list, 131_072)
         self._decoder = HeaderDecoder(self._hard_header_list)
+        self._head_kind = BlockKind.RESPONSE if client else BlockKind.REQUEST
+        self._heads = self._decoder.memory(self._head_kind)
+        self._tails = self._decoder.memory(BlockKind.TRAILERS)
         self._reset_ids: OrderedDict[int, None] = OrderedDict()
         self._last_forgotten = 0
         # Identifiers that the client went over, which closed them unused (section 5.1.1); the latest gaps.
@@ -117,12 +123,14 @@ class Connection(Output):
         # An incomplete frame: its pieces, their size, and the size from which parsing goes on.
         self._kept: list[bytes] = []
         self._kept_size = 0
-        self._needed = 0 if client else len(PREFACE)
+        self._needed = 0
         self._preface = client
+        # The only type that the next frame may have: SETTINGS at first, CONTINUATION inside a block; -1 for any.
+        self._expects = SETTINGS
         # A header block that CONTINUATION must complete: (stream, END_STREAM, pieces, their size).
         self._open_block: tuple[int, bool, list[bytes], int] | None = None
-        # Streams opened in this turn, long header blocks counting as several.
-        self._opened = 0
+        # Header blocks that may still be read in this turn, long ones counting as several.
+        self._work = 0
         self.conduct = Conduct(self)
 
     def start(self) -> None:
@@ -155,6 +163,8 @@ class Connection(Output):
             self._kept.append(data)
             self._kept_size += len(data)
             return
+        if self.ended:
+            return
         try:
             self._read(data)
         except ProtocolViolation as violation:
@@ -170,15 +180,19 @@ class Connection(Output):
             self.waiting = False
             self.receive(b"")
 
-    def _read(self, data: bytes) -> None:  # noqa: C901, PLR0912 - the frame loop, one place on purpose
-        if self._needed:
+    @property
+    def unread(self) -> int:
+        """Octets that wait to be read."""
+        return self._kept_size if self._kept else 0
+
+    def _read(self, data: bytes) -> None:  # noqa: C901, PLR0912, PLR0915 - the frame loop, one place on purpose
+        if self._kept:
             self._kept.append(data)
             self._kept_size += len(data)
             if self._kept_size < self._needed and self._preface:
                 return
             data = b"".join(self._kept)
             self._kept.clear()
-            self._needed = 0
         position, size = 0, len(data)
         if not self._preface:
             if data[: len(PREFACE)] != PREFACE[:size]:
@@ -190,14 +204,12 @@ class Connection(Output):
             position = len(PREFACE)
         unpack = FRAME_HEAD.unpack_from
         max_frame_size = self.limits.max_frame_size
-        max_streams = self.limits.max_streams_per_turn
-        self._opened = 0
+        streams = self.streams
+        self._work = self.limits.max_streams_per_turn
         for _ in repeat(None, self.limits.max_frames_per_turn):
-            if self.ended:
-                return
             start = position + 9
             if start > size:
-                if position < size:
+                if position < size and not self.ended:
                     self._keep(data[position:], 9)
                 return
             length, flags, stream_id = unpack(data, position)
@@ -209,22 +221,48 @@ class Connection(Output):
             if end > size:
                 self._keep(data[position:], 9 + length)
                 return
-            stream_id &= MAX_STREAM_ID
-            if self._open_block is not None and kind != CONTINUATION:
-                raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "a header block was not continued")
-            if not self.settings_received and kind != SETTINGS:
-                raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "the first frame was not SETTINGS")
-            if kind == DATA:
-                self._data(data, start, end, flags, stream_id)
-            elif kind == HEADERS:
-                self._headers(data[start:end], flags, stream_id)
-            elif kind == CONTINUATION:
-                self._continuation(data[start:end], flags, stream_id)
-            else:
-                read_control(self, kind, flags, stream_id, data[start:end])
             position = end
-            if self._opened >= max_streams:
-                break
+            if self._expects >= 0 and kind != self._expects:
+                raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, _EXPECTED[self._expects])
+            if kind == DATA:
+                stream = streams.get(stream_id)
+                if (
+                    stream is not None
+                    and flags <= END_STREAM
+                    and length
+                    and stream._takes_data
+                    and stream.recv_window >= length
+                ):
+                    # As `_data`, for what most frames are: no padding, no content-length, within the window.
+                    self.recv_window -= length
+                    if self.recv_window <= self._low_window:
+                        self._refill_window()
+                    stream.recv_window -= length
+                    if not flags:
+                        stream.on_data(data[start:end], False)
+                    else:
+                        stream.remote_closed = True
+                        stream._takes_data = False
+                        stream.on_data(data[start:end], True)
+                        if stream.local_closed:
+                            self._forget(stream)
+                else:
+                    self._data(data, start, end, flags, stream_id & MAX_STREAM_ID)
+            elif kind == HEADERS:
+                if flags & _NOT_SIMPLE == END_HEADERS and 0 < stream_id <= MAX_STREAM_ID:
+                    self._header_block(data[start:end], stream_id, flags & END_STREAM)
+                else:
+                    self._headers(data[start:end], flags, stream_id & MAX_STREAM_ID)
+                if self._work <= 0:
+                    break
+            elif kind == CONTINUATION:
+                self._continuation(data[start:end], flags, stream_id & MAX_STREAM_ID)
+                if self._work <= 0:
+                    break
+            else:
+                read_control(self, kind, flags, stream_id & MAX_STREAM_ID, data[start:end])
+            if self.ended:
+                return
         if position < size and not self.ended:
             self._keep(data[position:], 1)
             self.waiting = True
@@ -236,25 +274,14 @@ class Connection(Output):
         self._kept_size = len(data)
         self._needed = needed
 
-    def _data(  # noqa: C901 - the same
-        self, data: bytes, start: int, end: int, flags: int, stream_id: int
-    ) -> None:
+    def _data(self, data: bytes, start: int, end: int, flags: int, stream_id: int) -> None:
         """Section 6.1. The whole frame counts against both windows, padding included."""
         size = end - start
         if stream_id == 0:
             raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0")
         self.recv_window -= size
-        if self.recv_window < 0:
-            raise ProtocolViolation(
-                ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window allows"
-            )
-        # The connection's window is given back at once and each stream's when its messages are taken: a slow reader
-        # stops its own stream only, and holds at most one stream window.
-        self._unreturned += size
-        if self._unreturned * 2 >= self.limits.connection_window:
-            self.recv_window += self._unreturned
-            self.write(window_update(0, self._unreturned))
-            self._unreturned = 0
+        if self.recv_window <= self._low_window:
+            self._refill_window()
         padding = 0
         if flags & PADDED:
             if not size or data[start] >= size:
@@ -285,9 +312,23 @@ class Connection(Output):
                 return
         if end_stream:
             stream.remote_closed = True
+            stream._takes_data = False
         stream.on_data(data[start:end], end_stream)
         if end_stream and stream.local_closed:
             self._forget(stream)
+
+    def _refill_window(self) -> None:
+        """Give the connection's window back (section 6.9).
+
+        It is given back when it arrives and each stream's when its messages are taken: a slow reader stops its own
+        stream only, and holds at most one stream window.
+        """
+        if self.recv_window < 0:
+            raise ProtocolViolation(
+                ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window allows"
+            )
+        self.write(window_update(0, self.limits.connection_window - self.recv_window))
+        self.recv_window = self.limits.connection_window
 
     def _headers(self, payload: bytes, flags: int, stream_id: int) -> None:
         """Section 6.2. Priority is read over (section 5.3.2), except that a stream may not depend on itself."""
@@ -308,8 +349,9 @@ class Connection(Output):
             start += 5
         block = payload[start:end] if start or end != len(payload) else payload
         if flags & END_HEADERS:
-            self._header_block(block, stream_id, bool(flags & END_STREAM))
+            self._header_block(block, stream_id, flags & END_STREAM)
         else:
+            self._expects = CONTINUATION
             self._open_block = (stream_id, bool(flags & END_STREAM), [block], len(block))
 
     def _continuation(self, payload: bytes, flags: int, stream_id: int) -> None:
@@ -323,20 +365,19 @@ class Connection(Output):
         pieces.append(payload)
         if flags & END_HEADERS:
             self._open_block = None
+            self._expects = -1
             self._header_block(b"".join(pieces), stream_id, end_stream)
         else:
             self._open_block = (stream_id, end_stream, pieces, size)
 
-    def _header_block(self, data: bytes, stream_id: int, end_stream: bool) -> None:
+    def _header_block(self, data: bytes, stream_id: int, end_stream: int) -> None:
         stream = self.streams.get(stream_id)
-        if stream is not None and stream._head_seen:
-            kind = BlockKind.TRAILERS
-        else:
-            kind = BlockKind.RESPONSE if self.client else BlockKind.REQUEST
+        self._work -= 1
         # Decoded even if the stream is gone: the compression state is the connection's (section 4.3).
-        block = self._decoder.decode(data, kind)
-        if len(data) > _OCTETS_PER_STREAM:
-            self._opened += len(data) // _OCTETS_PER_STREAM
+        if stream is not None and stream._head_seen:
+            block = self._tails.get(data) or self._new_block(data, BlockKind.TRAILERS)
+        else:
+            block = self._heads.get(data) or self._new_block(data, self._head_kind)
         if len(block.headers) > self.limits.max_header_fields:
             self.conduct.long_list(len(block.headers))
         if stream is None:
@@ -345,12 +386,11 @@ class Connection(Output):
                 self._late_frame(None, stream_id, "HEADERS")
             else:
                 self._request(block, stream_id, end_stream)
-            return
-        if stream.remote_closed:
+        elif stream.remote_closed:
             self._late_frame(stream, stream_id, "HEADERS")
         elif block.error:
             self.reset(stream, ErrorCode.PROTOCOL_ERROR, block.error)
-        elif kind is BlockKind.TRAILERS and not end_stream:
+        elif stream._head_seen and not end_stream:
             self.reset(stream, ErrorCode.PROTOCOL_ERROR, "trailers that do not end the stream")
         elif 100 <= block.status < 200:
             # Interim responses are skipped (section 8.1); none may end the stream.
@@ -359,25 +399,32 @@ class Connection(Output):
         else:
             self._deliver_headers(stream, block, end_stream)
 
-    def _deliver_headers(self, stream: Stream, block: HeaderBlock, end_stream: bool) -> None:
+    def _new_block(self, data: bytes, kind: BlockKind) -> HeaderBlock:
+        self._work -= len(data) // _OCTETS_PER_STREAM
+        return self._decoder.decode(data, kind)
+
+    def _deliver_headers(self, stream: Stream, block: HeaderBlock, end_stream: int) -> None:
         if not stream._head_seen:
             stream._head_seen = True
             stream._expected = block.content_length
-        if end_stream:
-            if stream._expected:
-                self.reset(stream, ErrorCode.PROTOCOL_ERROR, "less DATA than content-length")
-                return
-            stream.remote_closed = True
-        stream.on_headers(block, end_stream)
-        if end_stream and stream.local_closed:
+            stream._takes_data = block.content_length is None
+        if not end_stream:
+            stream.on_headers(block, False)
+            return
+        if stream._expected:
+            self.reset(stream, ErrorCode.PROTOCOL_ERROR, "less DATA than content-length")
+            return
+        stream.remote_closed = True
+        stream._takes_data = False
+        stream.on_headers(block, True)
+        if stream.local_closed:
             self._forget(stream)
 
-    def _request(self, block: HeaderBlock, stream_id: int, end_stream: bool) -> None:
+    def _request(self, block: HeaderBlock, stream_id: int, end_stream: int) -> None:
         """A client opens a stream (section 5.1.1)."""
         if stream_id > self.last_peer_stream + 2:
             self._skipped.append(range(self.last_peer_stream + 1 | 1, stream_id, 2))
         self.last_peer_stream = stream_id
-        self._opened += 1
         if stream_id > self.accepted_up_to:
             # Above the last stream of our GOAWAY: the client knows that it was not processed (section 6.8).
             self._remember_reset(stream_id)
@@ -422,13 +469,19 @@ class Connection(Output):
     # Opening and closing streams
 
     def open(
-        self, stream: Stream, stable: Stable, variable: HeaderList | None, *, end_stream: bool = False
+        self,
+        stream: Stream,
+        stable: Stable,
+        variable: Sequence[tuple[bytes, bytes]] | None = None,
+        *,
+        key: Hashable = None,
+        end_stream: bool = False,
     ) -> None:
-        """Open a stream with its request head. The caller keeps to `peer_max_streams`."""
+        """Open a stream with its request head, as `send_headers`. The caller keeps to `peer_max_streams`."""
         stream.id = self.next_stream_id
         self.next_stream_id += 2
         self.streams[stream.id] = stream
-        self.send_headers(stream, stable, variable, end_stream=end_stream)
+        self.send_headers(stream, stable, variable, key=key, end_stream=end_stream)
 
     def reset(self, stream: Stream, code: ErrorCode, reason: str = "", *, tell: bool = True) -> None:
         """Reset a stream (section 6.4). Nothing happens if it is closed.
@@ -448,6 +501,7 @@ class Connection(Output):
     def close_stream(self, stream: Stream) -> None:
         """Close both halves and drop what waits."""
         stream.local_closed = stream.remote_closed = True
+        stream._takes_data = False
         stream._pending = None
         stream._pending_trailers = None
         self._blocked.pop(stream.id, None)
@@ -499,6 +553,7 @@ class Connection(Output):
         self._kept.clear()
         for stream in streams:
             stream.local_closed = stream.remote_closed = True
+            stream._takes_data = False
             stream._pending = None
             stream._pending_trailers = None
             stream.on_connection_ended(code, reason, unprocessed=False)

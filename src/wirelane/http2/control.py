@@ -183,7 +183,9 @@ def _settings(connection: Connection, flags: int, stream_id: int, payload: bytes
     for start in range(0, len(payload), 6):
         key, value = unpack(">HI", payload[start : start + 6])
         _apply_setting(connection, key, value)
-    connection.settings_received = True
+    if not connection.settings_received:
+        connection.settings_received = True
+        connection._expects = -1
     _reply(connection, settings(None))
     connection.owner.settings_changed()
     connection.pump()

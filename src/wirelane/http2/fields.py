@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CONTENT_LENGTH", "ORDINARY", "PSEUDO", "Field", "Fields", "HeaderList", "field", "shown"]
+__all__ = ["CONTENT_LENGTH", "ORDINARY", "PSEUDO", "Field", "HeaderList", "field", "shown"]
 
 HeaderList = list[tuple[bytes, bytes]]
 
@@ -28,20 +28,6 @@ _CONNECTION_SPECIFIC = frozenset(
 # Section 8.2.1: what a name may not hold. Control characters, space, upper case, DEL and above; the colon is pseudo.
 _BAD_NAME = bytes(c for c in range(256) if c <= 0x20 or 0x41 <= c <= 0x5A or c >= 0x7F)
 _BAD_VALUE = b"\0\r\n"
-
-
-class Fields(tuple[tuple[bytes, bytes], ...]):
-    """Fields that go out again and again, found by identity: what was made of them once is one look-up away."""
-
-    __slots__ = ()
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-
-    @property
-    def size(self) -> int:
-        """As MAX_HEADER_LIST_SIZE counts: names, values and 32 per field (section 6.5.2)."""
-        return sum([len(name) + len(value) + 32 for name, value in self])
 
 
 def field(name: bytes, value: bytes) -> Field:

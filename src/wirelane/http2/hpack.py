@@ -213,9 +213,11 @@ class HpackEncoder:
         self._entries.append((pair, size))
         self._index[pair] = self.inserted
         self._size += size
-        return _write_integer(_STATIC_NAMES.get(name, 0), 6, 0x40) + (
-            b"" if name in _STATIC_NAMES else _string(name)
-        ) + _string(value)
+        return (
+            _write_integer(_STATIC_NAMES.get(name, 0), 6, 0x40)
+            + (b"" if name in _STATIC_NAMES else _string(name))
+            + _string(value)
+        )
 
     def encode_variable(self, pair: tuple[bytes, bytes]) -> bytes:
         """Return a field that may never come again: a literal that enters no table, until it is seen twice."""
@@ -264,5 +266,3 @@ def _write_integer(value: int, bits: int, lead: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Protocol
 from wirelane.http2.frames import (
     DEFAULT_MAX_FRAME_SIZE,
     DEFAULT_WINDOW,
+    END_HEADERS,
     END_STREAM,
     FRAME_HEAD,
+    HEADERS,
     MAX_WINDOW,
     ErrorCode,
     ProtocolViolation,
     header_frames,
 )
-from wirelane.http2.headers import HeaderBlock, HeaderEncoder, HeaderList
+from wirelane.http2.headers import HeaderBlock, HeaderEncoder
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     from wirelane.core.limits import Limits
     from wirelane.http2.stream import Stream
 
@@ -104,26 +108,42 @@ class Output:
         return output
 
     def send_headers(
-        self, stream: Stream, stable: Stable, variable: HeaderList | None = None, *, end_stream: bool = False
+        self,
+        stream: Stream,
+        stable: Stable,
+        variable: Sequence[tuple[bytes, bytes]] | None = None,
+        *,
+        key: Hashable = None,
+        end_stream: bool = False,
     ) -> None:
-        """Send a head or trailers; trailers wait for the data before them."""
+        """Send a head or trailers; trailers wait for the data before them. `key` as in `HeaderEncoder.encode`."""
         if stream.local_closed or self.ended:
             return
         if stream._pending:
             stream._pending_trailers = (stable, variable)
             return
-        block = self.encoder.encode(stable, variable)
-        self.write(
-            header_frames(stream.id, block, end_stream=end_stream, max_frame_size=self.peer_max_frame_size)
-        )
+        block = self.encoder.encode(stable, variable or (), key)
+        size = len(block)
+        if size <= self.peer_max_frame_size:
+            flags = END_HEADERS | END_STREAM if end_stream else END_HEADERS
+            self.write(FRAME_HEAD.pack(size << 8 | HEADERS, flags, stream.id) + block)
+        else:
+            self.write(
+                header_frames(
+                    stream.id, block, end_stream=end_stream, max_frame_size=self.peer_max_frame_size
+                )
+            )
         if end_stream:
             self._close_local(stream)
 
-    def send(self, stream: Stream, data: bytes, *, end_stream: bool = False) -> bool:
-        """Send data, or queue what the windows do not take; `on_drained` tells when it all went. True if at once."""
+    def send(self, stream: Stream, data: bytes, *, prefix: bytes = b"", end_stream: bool = False) -> bool:
+        """Send data, or queue what the windows do not take; `on_drained` tells when it all went. True if at once.
+
+        `prefix` goes before the data, so that nobody has to copy the data to put something before it.
+        """
         if stream.local_closed or self.ended:
             return True
-        size = len(data)
+        size = len(prefix) + len(data)
         if (
             size <= stream.send_window
             and size <= self.send_window
@@ -135,16 +155,56 @@ class Output:
             stream.send_window -= size
             self.send_window -= size
             self._output_size += size
-            self.write(FRAME_HEAD.pack(size << 8, END_STREAM if end_stream else 0, stream.id))
-            if size:
+            self.write(FRAME_HEAD.pack(size << 8, END_STREAM if end_stream else 0, stream.id) + prefix)
+            if data:
                 self._output.append(data)
             if end_stream:
                 self._close_local(stream)
             return True
+        if prefix:
+            stream.queue(prefix, False)
         stream.queue(data, end_stream)
         self._blocked[stream.id] = stream
         self.pump_stream(stream)
         return not stream._pending
+
+    def send_whole(
+        self, stream: Stream, head: Stable, data: bytes, *, prefix: bytes = b"", trailers: Stable
+    ) -> None:
+        """Send a head, data and trailers: everything a stream has to say, in one piece if the windows take it.
+
+        The header lists are short: each fits into the smallest frame a peer may allow.
+        """
+        size = len(prefix) + len(data)
+        if (
+            size <= stream.send_window
+            and size <= self.send_window
+            and size <= self.peer_max_frame_size
+            and self.writable
+            and self._output_size < self.limits.max_send_buffer
+            and not stream.local_closed
+            and not self.ended
+        ):
+            first = self.encoder.encode(head)
+            last = self.encoder.encode(trailers)
+            self.send_window -= size
+            self._output_size += size
+            pack, identifier = FRAME_HEAD.pack, stream.id
+            pieces = (
+                pack(len(first) << 8 | HEADERS, END_HEADERS, identifier),
+                first,
+                pack(size << 8, 0, identifier),
+                prefix,
+                data,
+                pack(len(last) << 8 | HEADERS, END_HEADERS | END_STREAM, identifier),
+                last,
+            )
+            self.write(b"".join(pieces))
+            self._close_local(stream)
+            return
+        self.send_headers(stream, head)
+        self.send(stream, data, prefix=prefix)
+        self.send_headers(stream, trailers, end_stream=True)
 
     def pump(self) -> None:
         """Send what the windows take now, one frame from each blocked stream in turn."""

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from wirelane.http2.frames import window_update
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wirelane.http2.connection import Connection
-    from wirelane.http2.headers import HeaderBlock, HeaderList
+    from wirelane.http2.headers import HeaderBlock
 
 __all__ = ["Stream"]
 
-Trailers = tuple[tuple[tuple[bytes, bytes], ...], "HeaderList | None"]
+Trailers = tuple[tuple[tuple[bytes, bytes], ...], "Sequence[tuple[bytes, bytes]] | None"]
 
 
 class Stream:
@@ -36,6 +38,7 @@ class Stream:
         "_head_seen",
         "_pending",
         "_pending_trailers",
+        "_takes_data",
         "_unreturned",
         "connection",
         "id",
@@ -57,6 +60,8 @@ class Stream:
         self._pending: deque[tuple[memoryview, bool]] | None = None
         self._pending_trailers: Trailers | None = None
         self._head_seen = False
+        # Head seen, not closed by the peer, no content-length: DATA needs no further look.
+        self._takes_data = False
         # Octets that content-length still promises (section 8.1.1); None without that header.
         self._expected: int | None = None
 
@@ -92,11 +97,13 @@ class Stream:
         """Let the peer send `octets` more. They are announced in batches of half a window (section 6.9)."""
         if self.remote_closed:
             return
-        self._unreturned += octets
-        if self._unreturned * 2 >= self.connection.initial_window:
-            self.recv_window += self._unreturned
-            self.connection.write(window_update(self.id, self._unreturned))
-            self._unreturned = 0
+        unreturned = self._unreturned + octets
+        if unreturned * 2 < self.connection.initial_window:
+            self._unreturned = unreturned
+            return
+        self.recv_window += unreturned
+        self.connection.write(window_update(self.id, unreturned))
+        self._unreturned = 0
 
     def queue(self, data: bytes | memoryview, end_stream: bool) -> None:
         """Keep what flow control does not take now; the engine sends it when a window opens."""

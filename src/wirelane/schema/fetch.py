@@ -124,7 +124,7 @@ class _Lines:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(  # noqa: PLR0917 - the signature is urllib's
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: IO[bytes],

@@ -23,6 +23,8 @@ from wirelane.core.metadata import Metadata
 from wirelane.status import StatusCode
 
 if TYPE_CHECKING:
+    from asyncio import Future
+
     from wirelane.core.deadline import Deadline
     from wirelane.transport.places import CallQueue
 
@@ -57,9 +59,12 @@ class Peer:
         return self.address
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RequestHead:
-    """What opens a call. `deadline` becomes `grpc-timeout` at the moment the head is sent."""
+    """What opens a call. `deadline` becomes `grpc-timeout` at the moment the head is sent.
+
+    Not to be changed once it is made; not frozen, because that costs more than the rest of it.
+    """
 
     path: str
     authority: str
@@ -123,6 +128,11 @@ class ClientStream(Protocol):
         ...
 
     @property
+    def status(self) -> StatusCode | None:
+        """The code of `ending`, which costs less to ask for."""
+        ...
+
+    @property
     def peer(self) -> Peer: ...
 
     async def receive_head(self) -> ResponseHead | None:
@@ -135,6 +145,23 @@ class ClientStream(Protocol):
 
     def receive_nowait(self) -> Part | None:
         """Return a message that is already here, else None."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the call has ended, or more than one message is here: what a call with one reply waits for."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the call has ended, and every message was given out."""
+        ...
+
+    def completion(self) -> Future[None]:
+        """Return what to wait for until the stream is `complete`; a wait may be cancelled and begun again.
+
+        Raises BusyError while another task waits for it.
+        """
         ...
 
     async def send(self, payload: bytes, *, compressed: bool = False, end: bool = False) -> None:
@@ -199,10 +226,10 @@ class ClientConnection(Protocol):
         """
         ...
 
-    def open_now(
-        self, head: RequestHead, payload: bytes | None, *, compressed: bool, end: bool
-    ) -> ClientStream:
-        """Open a call on this connection, which has a place for it. Raises Unavailable."""
+    def open_nowait(
+        self, head: RequestHead, payload: bytes | None = None, *, compressed: bool = False, end: bool = False
+    ) -> ClientStream | None:
+        """As `open`, but None where that would wait."""
         ...
 
     def add_close_callback(self, callback: Callable[[ClientConnection], None]) -> None:
@@ -252,6 +279,24 @@ class ServerStream(Protocol):
         """It ended because the client reset it or the connection was lost."""
         ...
 
+    def receive_nowait(self) -> Part | None:
+        """Return a message that is already here, else None."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the client has said everything, or sent more than one message, or the call has ended."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the client has said everything, and every message was given out."""
+        ...
+
+    def completion(self) -> Future[None]:
+        """Return what to wait for until the stream is `complete`, as `ClientStream.completion`."""
+        ...
+
     async def receive(self) -> Part | None:
         """Return the next message; None at the client's half-close.
 
@@ -285,6 +330,10 @@ class ServerStream(Protocol):
         `payload`, `head` and `encoding` let a unary answer leave in one write. Does not wait: what flow control
         does not take goes out later, then the trailers. Quiet if the call has ended.
         """
+        ...
+
+    def answer(self, payload: bytes) -> None:
+        """As `finish` with OK and one message, as it is: what most calls end with."""
         ...
 
     def reset(self) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from wirelane.core.framing import frame_message
+from wirelane.core.deadline import format_timeout
+from wirelane.core.fields import Fields
+from wirelane.core.framing import message_prefix
 from wirelane.core.http_status import status_from_reset
 from wirelane.core.limits import Limits
+from wirelane.core.metadata import wire_fields
 from wirelane.errors import (
     BusyError,
     ConnectError,
@@ -31,16 +35,16 @@ from wirelane.transport.base import (
     ResponseHead,
     Unavailable,
 )
+from wirelane.transport.callstream import CallStream
 from wirelane.transport.greeting import recognise
-from wirelane.transport.heads import Stable, parse_ending, parse_response, request_stable, request_variable
-from wirelane.transport.inbox import Inbox
+from wirelane.transport.heads import check_response, copy_head, parse_ending, request_fields
 from wirelane.transport.keepalive import TOO_MANY_PINGS, Keepalive, Pinger
 from wirelane.transport.places import CallQueue
 from wirelane.transport.protocol import H2Protocol, call_back, wait_for
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Hashable, Sequence
 
     from wirelane.core.target import Address
     from wirelane.net.tls import TlsConfig
@@ -101,55 +105,64 @@ async def connect(
     return connection
 
 
-class H2ClientStream(Stream):
+class H2ClientStream(CallStream):
     """One call of a client. See `base.ClientStream` for what its methods promise."""
 
     __slots__ = (
         "_callbacks",
         "_ending",
         "_head",
+        "_head_block",
         "_head_waiter",
-        "_inbox",
-        "_owner",
         "_send_closed",
-        "_send_waiter",
+        "_shared",
     )
 
+    _owner: H2ClientConnection
+
     def __init__(self, owner: H2ClientConnection) -> None:
-        super().__init__(owner.engine)
-        self._owner = owner
+        super().__init__(owner)
         self._head: ResponseHead | None = None
+        self._head_block: HeaderBlock | None = None
         self._ending: Ending | None = None
-        self._inbox = Inbox(self, owner.limits.max_receive_message)
+        # The ending is that of all calls that ended with the same block.
+        self._shared = False
         self._head_waiter: asyncio.Future[None] | None = None
-        self._send_waiter: asyncio.Future[None] | None = None
         self._send_closed = False
         self._callbacks: list[Callable[[H2ClientStream], None]] | None = None
 
     @property
     def head(self) -> ResponseHead | None:
+        if self._head is None and self._head_block is not None:
+            # Most calls never ask for it.
+            self._head = copy_head(self._head_block)
         return self._head
 
     @property
     def ending(self) -> Ending | None:
-        return self._ending
+        ending = self._ending
+        if ending is not None and self._shared:
+            self._shared = False
+            ending = self._ending = replace(ending, metadata=ending.metadata.copy())
+        return ending
+
+    @property
+    def status(self) -> StatusCode | None:
+        return None if self._ending is None else self._ending.code
 
     @property
     def peer(self) -> Peer:
         return self._owner.peer
 
     async def receive_head(self) -> ResponseHead | None:
-        while self._head is None and self._ending is None:
+        while self._head_block is None and self._ending is None:
             if self._head_waiter is not None:
                 raise BusyError("another task is already waiting for the head of this call")
             await wait_for(self, "_head_waiter", self._owner.loop.create_future())
-        return self._head
+        return self.head
 
     async def receive(self) -> Part | None:
-        return await self._inbox.receive()
-
-    def receive_nowait(self) -> Part | None:
-        return self._inbox.take()
+        return await self._receive()
 
     async def send(self, payload: bytes, *, compressed: bool = False, end: bool = False) -> None:
         if self._ending is not None:
@@ -159,7 +172,7 @@ class H2ClientStream(Stream):
         if self._send_waiter is not None:
             raise BusyError("another task is already sending on this call")
         self._send_closed = end
-        if self.connection.send(self, frame_message(payload, compressed), end_stream=end):
+        if self.connection.send(self, payload, prefix=message_prefix(payload, compressed), end_stream=end):
             await self._owner.take_turn()
             return
         await self._drain()
@@ -180,7 +193,7 @@ class H2ClientStream(Stream):
     def cancel(self, ending: Ending) -> None:
         if self._ending is not None:
             return
-        self._inbox.close(discard=True)
+        self._end_messages(discard=True)
         self.connection.reset(self, ErrorCode.CANCEL, tell=False)
         self._finish(ending)
 
@@ -197,26 +210,26 @@ class H2ClientStream(Stream):
     def on_headers(self, block: HeaderBlock, end_stream: bool) -> None:
         if self._ending is not None:
             return
-        limits = self._owner.limits
-        if block.size > limits.max_header_list or len(block.headers) > limits.max_header_fields:
-            self._break(Ending(StatusCode.RESOURCE_EXHAUSTED, _oversized(block, limits)))
-        elif not end_stream:
-            head = parse_response(block)
-            if isinstance(head, Ending):
-                self._break(head)
+        if end_stream:
+            if self._inside_message:
+                self._break(Ending(StatusCode.INTERNAL, "the server ended the call inside a message"))
             else:
-                self._head = head
-                _wake(self._head_waiter)
-        elif self._inbox.incomplete:
-            self._break(Ending(StatusCode.INTERNAL, "the server ended the call inside a message"))
-        else:
-            self._finish(parse_ending(block))
+                self._shared = True
+                self._finish(parse_ending(block, self._owner.limits))
+            return
+        refusal = check_response(block, self._owner.limits)
+        if refusal is not None:
+            self._break(refusal)
+            return
+        self._head_block = block
+        if self._head_waiter is not None:
+            _wake(self._head_waiter)
 
     def on_data(self, data: bytes, end_stream: bool) -> None:
         if self._ending is not None:
             return
         try:
-            self._inbox.feed(data)
+            self._take_in(data)
         except LimitExceeded as error:
             self._break(
                 Ending(
@@ -241,7 +254,7 @@ class H2ClientStream(Stream):
             self._finish(Ending(StatusCode.INTERNAL, f"the server broke HTTP/2: {reason}"))
 
     def on_drained(self) -> None:
-        _wake(self._send_waiter)
+        self._wake_sender()
 
     def on_connection_ended(self, code: int, reason: str, *, unprocessed: bool) -> None:
         if unprocessed:
@@ -267,11 +280,13 @@ class H2ClientStream(Stream):
         if self.remote_closed and not self.local_closed:
             # The server has answered before we said everything; it needs no more (RFC 9113 section 8.1).
             self.connection.reset(self, ErrorCode.NO_ERROR, tell=False)
-        self._inbox.close()
-        _wake(self._head_waiter)
-        _wake(self._send_waiter)
-        callbacks, self._callbacks = self._callbacks, None
-        call_back(callbacks or (), self)
+        self._end_messages()
+        if self._head_waiter is not None:
+            _wake(self._head_waiter)
+        self._wake_sender()
+        if self._callbacks is not None:
+            callbacks, self._callbacks = self._callbacks, None
+            call_back(callbacks, self)
 
 
 class H2ClientConnection(H2Protocol):
@@ -293,8 +308,8 @@ class H2ClientConnection(H2Protocol):
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._greeting: bytes | None = b""
         self.reserved = 0
-        # Fields that repeat from call to call, and their size, by what they are made of.
-        self._stable: dict[tuple[str, str, str | None, str, str | None], tuple[Stable, int]] = {}
+        # Fields that repeat from call to call, by what they are made of.
+        self._stable: dict[tuple[str, str, str | None, str, str | None], Fields] = {}
         self._callbacks: list[Callable[[ClientConnection], None]] = []
         self._unavailable = False
         self.queue = CallQueue()
@@ -332,52 +347,65 @@ class H2ClientConnection(H2Protocol):
     async def open(
         self, head: RequestHead, payload: bytes | None = None, *, compressed: bool = False, end: bool = False
     ) -> H2ClientStream:
-        engine = self.engine
-        maximum = engine.peer_max_streams
-        if maximum is None or (
-            not (queue := self.queue).waiting and len(engine.streams) + self.reserved < maximum
-        ):
-            return self.open_now(head, payload, compressed=compressed, end=end)
+        stream = self.open_nowait(head, payload, compressed=compressed, end=end)
+        if stream is not None:
+            return stream
+        queue = self.queue
         connection = cast("H2ClientConnection", await queue.place())
         try:
-            return connection.open_now(head, payload, compressed=compressed, end=end)
+            return connection._open(head, payload, compressed, end)
         finally:
             if queue.waiting:
                 # A call that was not opened after all leaves its place to the next.
                 queue.grant()
 
-    def open_now(
-        self, head: RequestHead, payload: bytes | None, *, compressed: bool, end: bool
-    ) -> H2ClientStream:
-        if not self.available:
-            raise Unavailable(f"{self.target} takes no more calls")
+    def open_nowait(
+        self, head: RequestHead, payload: bytes | None = None, *, compressed: bool = False, end: bool = False
+    ) -> H2ClientStream | None:
         engine = self.engine
-        key = (head.path, head.authority, head.encoding, head.accept_encoding, head.user_agent)
-        known = self._stable.get(key)
-        if known is None:
+        maximum = engine.peer_max_streams
+        if maximum is not None and (self.queue.waiting or len(engine.streams) + self.reserved >= maximum):
+            return None
+        return self._open(head, payload, compressed, end)
+
+    def _open(self, head: RequestHead, payload: bytes | None, compressed: bool, end: bool) -> H2ClientStream:
+        engine = self.engine
+        if engine.goaway or engine.ended or engine.next_stream_id > _LAST_USABLE_STREAM:
+            raise Unavailable(f"{self.target} takes no more calls")
+        name = (head.path, head.authority, head.encoding, head.accept_encoding, head.user_agent)
+        stable = self._stable.get(name)
+        if stable is None:
             if len(self._stable) >= 512:
                 self._stable.clear()
-            stable = request_stable(head, self._scheme)
-            known = self._stable[key] = (stable, _list_size(stable))
-        stable, size = known
-        variable = request_variable(head)
-        limit = engine.peer_max_header_list
+            stable = self._stable[name] = request_fields(head, self._scheme)
         stream = H2ClientStream(self)
-        if limit is not None and size + _list_size(variable) > limit:
-            stream.cancel(
-                Ending(
-                    StatusCode.RESOURCE_EXHAUSTED,
-                    f"the request's metadata is above the server's limit of {limit} octets",
-                )
-            )
-            return stream
-        message = None if payload is None else frame_message(payload, compressed)
-        engine.open(stream, stable, variable, end_stream=end and message is None)
+        metadata = wire_fields(head.metadata)
+        variable: Sequence[tuple[bytes, bytes]] = metadata
+        key: Hashable = stable
+        size = stable.size + metadata.size
+        if head.deadline is not None:
+            timeout = format_timeout(head.deadline.remaining()).encode()
+            variable = ((b"grpc-timeout", timeout), *metadata)
+            key = (stable, timeout, metadata)
+            size += 44 + len(timeout)
+        elif metadata:
+            key = (stable, metadata)
+        limit = engine.peer_max_header_list
+        if limit is not None and size > limit:
+            return self._too_large(stream, limit)
+        prefix = b"" if payload is None else message_prefix(payload, compressed)
+        engine.open(stream, stable, variable, key=key, end_stream=end and payload is None)
         stream._send_closed = end
-        if message is not None:
-            engine.send(stream, message, end_stream=end)
+        if payload is not None:
+            engine.send(stream, payload, prefix=prefix, end_stream=end)
         if engine.next_stream_id > _LAST_USABLE_STREAM:
             self._became_unavailable()
+        return stream
+
+    def _too_large(self, stream: H2ClientStream, limit: int) -> H2ClientStream:
+        """End a call whose header list the server would not take (MAX_HEADER_LIST_SIZE, RFC 9113 section 6.5.2)."""
+        text = f"the request's metadata is above the server's limit of {limit} octets"
+        stream.cancel(Ending(StatusCode.RESOURCE_EXHAUSTED, text))
         return stream
 
     def add_close_callback(self, callback: Callable[[ClientConnection], None]) -> None:
@@ -407,7 +435,7 @@ class H2ClientConnection(H2Protocol):
             if len(self._greeting) < 9:
                 return
             data, self._greeting = self._greeting, None
-        self.engine.receive(data)
+        super().data_received(data)
 
     def _not_http2(self, error: Exception) -> None:
         self._greeting = None
@@ -499,15 +527,3 @@ class H2ClientConnection(H2Protocol):
 def _wake(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
-
-
-def _list_size(fields: Iterable[tuple[bytes, bytes]]) -> int:
-    """Size as MAX_HEADER_LIST_SIZE counts it (RFC 9113 section 6.5.2)."""
-    return sum([len(name) + len(value) + 32 for name, value in fields])
-
-
-def _oversized(block: HeaderBlock, limits: Limits) -> str:
-    return (
-        f"the server sent a header list of {block.size} octets in {len(block.headers)} fields; "
-        f"allowed are {limits.max_header_list} (max_header_list) in {limits.max_header_fields} (max_header_fields)"
-    )

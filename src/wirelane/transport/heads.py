@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wirelane.core import compression
-from wirelane.core.deadline import format_timeout, parse_timeout
+from wirelane.core.deadline import parse_timeout
+from wirelane.core.fields import Fields
 from wirelane.core.http_status import status_from_http
 from wirelane.core.metadata import Metadata, from_headers, to_headers
 from wirelane.core.percent import decode_message, encode_message
@@ -21,17 +22,20 @@ from wirelane.status import StatusCode
 from wirelane.transport.base import Ending, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
+    from wirelane.core.limits import Limits
     from wirelane.http2 import HeaderBlock, HeaderList
 
 __all__ = [
+    "OK_TRAILERS",
+    "PLAIN_RESPONSE",
     "ParsedRequest",
+    "check_response",
+    "copy_head",
     "http_refusal",
     "parse_ending",
     "parse_request",
-    "parse_response",
-    "request_stable",
-    "request_variable",
-    "response_stable",
+    "request_fields",
+    "response_fields",
     "trailers",
 ]
 
@@ -39,14 +43,14 @@ Stable = tuple[tuple[bytes, bytes], ...]
 
 _CONTENT_TYPE = b"application/grpc"
 _ACCEPT = compression.accept_encoding().encode()
-_OK_TRAILERS: Stable = ((b"grpc-status", b"0"),)
+OK_TRAILERS = Fields([(b"grpc-status", b"0")])
 
 
 # Requests
 
 
-def request_stable(head: RequestHead, scheme: bytes) -> Stable:
-    """The fields of a request that repeat from call to call."""
+def request_fields(head: RequestHead, scheme: bytes) -> Fields:
+    """The fields of a request that repeat from call to call; timeout and metadata follow them."""
     fields = [
         (b":method", b"POST"),
         (b":scheme", scheme),
@@ -59,17 +63,7 @@ def request_stable(head: RequestHead, scheme: bytes) -> Stable:
     ]
     if head.encoding:
         fields.append((b"grpc-encoding", head.encoding.encode()))
-    return tuple(fields)
-
-
-def request_variable(head: RequestHead) -> HeaderList:
-    """The fields of a request that vary: timeout, then metadata."""
-    fields: HeaderList = []
-    if head.deadline is not None:
-        fields.append((b"grpc-timeout", format_timeout(head.deadline.remaining()).encode()))
-    if head.metadata:
-        fields += to_headers(head.metadata)
-    return fields
+    return Fields(fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +80,20 @@ class ParsedRequest:
     http_status: int = 0
 
 
-def parse_request(block: HeaderBlock) -> ParsedRequest:
+def parse_request(block: HeaderBlock, limits: Limits) -> ParsedRequest:
     """Read a request head; the result is shared by all calls with the same block, its metadata to be copied."""
     memo = block.memo
     if not isinstance(memo, ParsedRequest):
-        memo = block.memo = _parse_request(block)
+        memo = block.memo = _parse_request(block, limits)
     return memo
 
 
-def _parse_request(block: HeaderBlock) -> ParsedRequest:
+def _parse_request(block: HeaderBlock, limits: Limits) -> ParsedRequest:
     fields = dict(block.headers)
+    if block.size > limits.max_header_list or len(block.headers) > limits.max_header_fields:
+        text = f"the request's header list is too large: {block.size} octets, {len(block.headers)} fields"
+        path = fields[b":path"].decode("latin-1")
+        return ParsedRequest(path, refusal=Ending(StatusCode.RESOURCE_EXHAUSTED, text))
     if fields[b":method"] != b"POST":
         return ParsedRequest(http_status=405)
     if not _is_grpc(fields.get(b"content-type", b"")):
@@ -151,16 +149,18 @@ def http_refusal(status: int) -> tuple[Stable, HeaderList]:
 # Responses
 
 
-def response_stable(encoding: str | None) -> Stable:
+_RESPONSE: Stable = (
+    (b":status", b"200"),
+    (b"content-type", _CONTENT_TYPE),
+    (b"grpc-accept-encoding", _ACCEPT),
+)
+PLAIN_RESPONSE = Fields(_RESPONSE)
+_RESPONSES = {name: Fields((*_RESPONSE, (b"grpc-encoding", name.encode()))) for name in compression.SUPPORTED}
+
+
+def response_fields(encoding: str | None) -> Fields:
     """The head of a response, without metadata."""
-    if encoding:
-        return (
-            (b":status", b"200"),
-            (b"content-type", _CONTENT_TYPE),
-            (b"grpc-accept-encoding", _ACCEPT),
-            (b"grpc-encoding", encoding.encode()),
-        )
-    return ((b":status", b"200"), (b"content-type", _CONTENT_TYPE), (b"grpc-accept-encoding", _ACCEPT))
+    return _RESPONSES[encoding] if encoding else PLAIN_RESPONSE
 
 
 def trailers(
@@ -168,7 +168,7 @@ def trailers(
 ) -> tuple[Stable, HeaderList | None]:
     """Trailers: status, message, details, metadata."""
     if code == StatusCode.OK and not message and not metadata and details is None:
-        return _OK_TRAILERS, None
+        return OK_TRAILERS, None
     fields: HeaderList = []
     if message:
         fields.append((b"grpc-message", encode_message(message)))
@@ -179,14 +179,29 @@ def trailers(
     return ((b"grpc-status", b"%d" % code),), fields
 
 
-def parse_response(block: HeaderBlock) -> ResponseHead | Ending:
-    """Read a response head that does not end the stream; an Ending if it is no gRPC answer."""
+def check_response(block: HeaderBlock, limits: Limits) -> Ending | None:
+    """Return how the call ends because of a response head, if that is no gRPC answer; else None."""
     memo = block.memo
-    if not isinstance(memo, (ResponseHead, Ending)):
-        memo = block.memo = _parse_response(block)
-    if isinstance(memo, ResponseHead):
-        return ResponseHead(memo.metadata.copy(), memo.encoding)
-    return Ending(memo.code, memo.message)
+    if memo is None:
+        memo = block.memo = _oversized(block, limits) or _parse_response(block)
+    return memo if isinstance(memo, Ending) else None
+
+
+def copy_head(block: HeaderBlock) -> ResponseHead:
+    """Return the response head in a block that was checked; it is the caller's own."""
+    memo = block.memo
+    assert isinstance(memo, ResponseHead), "check_response comes first"
+    return ResponseHead(memo.metadata.copy(), memo.encoding)
+
+
+def _oversized(block: HeaderBlock, limits: Limits) -> Ending | None:
+    if block.size <= limits.max_header_list and len(block.headers) <= limits.max_header_fields:
+        return None
+    return Ending(
+        StatusCode.RESOURCE_EXHAUSTED,
+        f"the server sent a header list of {block.size} octets in {len(block.headers)} fields; "
+        f"allowed are {limits.max_header_list} (max_header_list) in {limits.max_header_fields} (max_header_fields)",
+    )
 
 
 def _parse_response(block: HeaderBlock) -> ResponseHead | Ending:
@@ -203,12 +218,12 @@ def _parse_response(block: HeaderBlock) -> ResponseHead | Ending:
     return ResponseHead(metadata, None if encoding == "identity" else encoding)
 
 
-def parse_ending(block: HeaderBlock) -> Ending:
-    """Read trailers, or a response that is trailers alone."""
+def parse_ending(block: HeaderBlock, limits: Limits) -> Ending:
+    """Read trailers, or a response that is trailers alone. All calls with the same block share the result."""
     memo = block.ending_memo
     if not isinstance(memo, Ending):
-        memo = block.ending_memo = _parse_ending(block)
-    return Ending(memo.code, memo.message, memo.metadata.copy(), memo.details, from_peer=memo.from_peer)
+        memo = block.ending_memo = _oversized(block, limits) or _parse_ending(block)
+    return memo
 
 
 def _parse_ending(block: HeaderBlock) -> Ending:

@@ -30,6 +30,8 @@ _T = TypeVar("_T")
 # Messages that one turn of the loop may send on a connection before their senders let others run: a sender that the
 # windows never stop would otherwise keep the loop for as long as it has something to say.
 _BURST = 128
+# Octets that may arrive while the engine has others wait for their turn, before the socket is left alone.
+_MOST_UNREAD = 256 * 1024
 
 
 class H2Protocol(asyncio.Protocol):
@@ -67,14 +69,18 @@ class H2Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard_at = monotonic()
         self.engine.receive(data)
+        if self.engine.waiting and self.engine.unread > _MOST_UNREAD and self._transport is not None:
+            self._transport.pause_reading()
 
     def eof_received(self) -> None:
         """Half-open connections have no use in HTTP/2."""
+        self._read_all()
         self._close_transport()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._cut is not None:
             self._cut.cancel()
+        self._read_all()
         self._lost = exc
         text = f"connection lost: {describe_os_error(exc)}" if exc else "the peer closed the connection"
         self.engine.end(ErrorCode.NO_ERROR, text + self._farewell)
@@ -104,8 +110,6 @@ class H2Protocol(asyncio.Protocol):
         pass
 
     def input_waits(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
         self._loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
@@ -114,6 +118,11 @@ class H2Protocol(asyncio.Protocol):
         engine.resume()
         if not engine.waiting and not engine.ended and self._transport is not None:
             self._transport.resume_reading()
+
+    def _read_all(self) -> None:
+        """Read what waits without further delay: nothing comes after it."""
+        while self.engine.waiting:
+            self.engine.resume()
 
     def goaway_received(self, code: int, reason: str) -> None:
         if code != ErrorCode.NO_ERROR:

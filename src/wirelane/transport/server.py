@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from wirelane.core.deadline import Deadline
-from wirelane.core.framing import frame_message
+from wirelane.core.framing import message_prefix
 from wirelane.core.keepalive import PingPolicy, ServerOptions
 from wirelane.core.limits import Limits
 from wirelane.core.metadata import Metadata, to_headers
@@ -17,9 +17,17 @@ from wirelane.http2 import ErrorCode, HeaderBlock, Stream
 from wirelane.net.listen import listen
 from wirelane.status import StatusCode
 from wirelane.transport.base import CallEnded, Ending
+from wirelane.transport.callstream import CallStream
 from wirelane.transport.greeting import HTTP1_ANSWER, recognise_client
-from wirelane.transport.heads import ParsedRequest, http_refusal, parse_request, response_stable, trailers
-from wirelane.transport.inbox import Inbox
+from wirelane.transport.heads import (
+    OK_TRAILERS,
+    PLAIN_RESPONSE,
+    ParsedRequest,
+    http_refusal,
+    parse_request,
+    response_fields,
+    trailers,
+)
 from wirelane.transport.keepalive import Tenure, server_pinger
 from wirelane.transport.protocol import H2Protocol, call_back, wait_for
 from wirelane.transport.serving import Serving
@@ -39,9 +47,10 @@ logger = logging.getLogger("wirelane.transport")
 _NO_METADATA = Metadata()
 # Kinds of refusals that have a line of their own in the log.
 _TOLD_APART = frozenset({"slow", "strangers", "deaf"})
+_ANSWERED = Ending(StatusCode.OK)
 
 
-class H2ServerStream(Stream):
+class H2ServerStream(CallStream):
     """One call of a server. See `base.ServerStream` for what its methods promise."""
 
     __slots__ = (
@@ -51,22 +60,18 @@ class H2ServerStream(Stream):
         "_deadline",
         "_finished",
         "_head_sent",
-        "_inbox",
         "_metadata",
-        "_owner",
         "_request",
-        "_send_waiter",
         "_why",
     )
 
+    _owner: H2ServerConnection
+
     def __init__(self, owner: H2ServerConnection, request: ParsedRequest) -> None:
-        super().__init__(owner.engine)
-        self._owner = owner
+        super().__init__(owner)
         self._request = request
-        self._deadline = Deadline.after(request.timeout)
+        self._deadline = None if request.timeout is None else Deadline.after(request.timeout)
         self._metadata: Metadata | None = None
-        self._inbox = Inbox(self, owner.limits.max_receive_message)
-        self._send_waiter: asyncio.Future[None] | None = None
         self._begun = False
         self._head_sent = False
         self._finished = False
@@ -113,7 +118,7 @@ class H2ServerStream(Stream):
         return self._cancelled
 
     async def receive(self) -> Part | None:
-        message = await self._inbox.receive()
+        message = await self._receive()
         if message is None and self._why is not None:
             raise CallEnded(self._why)
         return message
@@ -128,7 +133,7 @@ class H2ServerStream(Stream):
     def _send_head(self, metadata: Metadata | None, encoding: str | None) -> None:
         variable = to_headers(metadata) if metadata else None
         self._head_sent = True
-        self.connection.send_headers(self, response_stable(encoding), variable)
+        self.connection.send_headers(self, response_fields(encoding), variable)
 
     async def send(self, payload: bytes, *, compressed: bool = False) -> None:
         if self.ended:
@@ -137,7 +142,7 @@ class H2ServerStream(Stream):
             raise BusyError("another task is already sending on this call")
         if not self._head_sent:
             self._send_head(None, None)
-        if self.connection.send(self, frame_message(payload, compressed)):
+        if self.connection.send(self, payload, prefix=message_prefix(payload, compressed)):
             await self._owner.take_turn()
             return
         while self.has_pending and not self.ended:
@@ -162,26 +167,35 @@ class H2ServerStream(Stream):
         engine = self.connection
         # What cannot be sent raises here, while the call can still be finished otherwise.
         stable, variable = trailers(code, message, metadata, details)
-        body = None if payload is None else frame_message(payload, compressed)
+        prefix = b"" if payload is None else message_prefix(payload, compressed)
         if not self._head_sent:
-            if body is None and not head:
+            if payload is None and not head:
                 self._head_sent = True
-                stable = response_stable(None) + stable
+                stable = PLAIN_RESPONSE + stable
             else:
                 self._send_head(head, encoding)
         self._end_receiving(Ending(code, message))
-        if body is not None:
-            engine.send(self, body)
+        if payload is not None:
+            engine.send(self, payload, prefix=prefix)
         engine.send_headers(self, stable, variable, end_stream=True)
         self._stop_client()
+
+    def answer(self, payload: bytes) -> None:
+        if self._head_sent or self._finished or self._cancelled or not self.remote_closed:
+            self.finish(StatusCode.OK, payload=payload)
+            return
+        prefix = message_prefix(payload)
+        self._head_sent = True
+        self._end_receiving(_ANSWERED)
+        self.connection.send_whole(self, PLAIN_RESPONSE, payload, prefix=prefix, trailers=OK_TRAILERS)
 
     def _end_receiving(self, why: Ending) -> None:
         """This end is done: wake who waits, and let nobody take the requests dropped here for a half-close."""
         self._finished = True
-        if not self._inbox.exhausted:
+        if not self.exhausted:
             self._why = self._why or why
-        self._inbox.close(discard=True)
-        self._wake()
+        self._end_messages(discard=True)
+        self._wake_sender()
 
     def _stop_client(self) -> None:
         """After the trailers, tell a client that still sends to stop (RFC 9113 section 8.1)."""
@@ -209,12 +223,8 @@ class H2ServerStream(Stream):
             self._half_close()
             return
         self._begun = True
-        limits = self._owner.limits
         request = self._request
-        if block.size > limits.max_header_list or len(block.headers) > limits.max_header_fields:
-            text = f"the request's header list is too large: {block.size} octets, {len(block.headers)} fields"
-            self.finish(StatusCode.RESOURCE_EXHAUSTED, text)
-        elif request.http_status:
+        if request.http_status:
             self._finished = True
             stable, variable = http_refusal(request.http_status)
             self.connection.send_headers(self, stable, variable, end_stream=True)
@@ -223,14 +233,14 @@ class H2ServerStream(Stream):
             self.finish(request.refusal.code, request.refusal.message)
         else:
             if end_stream:
-                self._inbox.close()
+                self._all_in = True
             self._owner.begin(self)
 
     def on_data(self, data: bytes, end_stream: bool) -> None:
         if self.ended:
             return
         try:
-            self._inbox.feed(data)
+            self._take_in(data)
         except LimitExceeded as error:
             self._break(StatusCode.RESOURCE_EXHAUSTED, f"a message of the request is too large: {error}")
             return
@@ -241,10 +251,10 @@ class H2ServerStream(Stream):
             self._half_close()
 
     def _half_close(self) -> None:
-        if self._inbox.incomplete:
+        if self._inside_message:
             self._break(StatusCode.INTERNAL, "the client ended the request inside a message")
         else:
-            self._inbox.close()
+            self._end_messages()
 
     def _break(self, code: StatusCode, message: str) -> None:
         """Answer a client that broke a rule of gRPC; the handler learns it from its next receive or send."""
@@ -269,20 +279,16 @@ class H2ServerStream(Stream):
         done = self._finished
         self._cancelled = True
         self._why = self._why or why
-        self._inbox.close(discard=True)
-        self._wake()
+        self._end_messages(discard=True)
+        self._wake_sender()
         callbacks, self._callbacks = self._callbacks, None
-        if not done:
-            call_back(callbacks or (), self)
+        if callbacks and not done:
+            call_back(callbacks, self)
 
     def on_drained(self) -> None:
-        self._wake()
+        self._wake_sender()
         if self._finished:
             self._stop_client()
-
-    def _wake(self) -> None:
-        if self._send_waiter is not None and not self._send_waiter.done():
-            self._send_waiter.set_result(None)
 
 
 class H2ServerConnection(H2Protocol):
@@ -377,7 +383,7 @@ class H2ServerConnection(H2Protocol):
             if len(self._first) < 24:
                 return
             data, self._first = self._first, None
-        self.engine.receive(data)
+        super().data_received(data)
 
     def _refuse(self, speaks: str) -> None:
         self.refused("strangers")
@@ -408,7 +414,7 @@ class H2ServerConnection(H2Protocol):
             self._handshake = None
 
     def stream_requested(self, block: HeaderBlock) -> Stream | None:
-        return H2ServerStream(self, parse_request(block))
+        return H2ServerStream(self, parse_request(block, self.limits))
 
     def stream_closed(self, stream: Stream) -> None:
         if self._draining:

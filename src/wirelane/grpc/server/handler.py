@@ -182,12 +182,22 @@ class Call:
 
     async def _run(self) -> None:
         route = self.route
-        current_deadline.set(self.stream.deadline)
+        stream = self.stream
+        if stream.deadline is not current_deadline.get():
+            current_deadline.set(stream.deadline)
         try:
             if route.adapter is not None:
                 await self._run_stream_handler(route.adapter(self))
                 return
-            request: object = Requests(self) if route.client_streaming else await self.receive_only()
+            request: object
+            if route.client_streaming:
+                request = Requests(self)
+            else:
+                part = stream.receive_nowait() if stream.complete else None
+                if part is not None and stream.exhausted:
+                    request = self.decode(part)
+                else:
+                    request = await self.receive_only(part)
             result = route.handler(request, Context(self)) if route.takes_context else route.handler(request)
             if route.server_streaming:
                 await self._send_all(result)
@@ -244,13 +254,19 @@ class Call:
 
     # -- receiving ----------------------------------------------------------------------------------------------
 
-    async def receive_only(self) -> object:
+    async def receive_only(self, part: Part | None = None) -> object:
         """Return the one request of a call that takes one; it is complete at the client's half-close.
+
+        Args:
+            part: The request, if it was received already.
 
         Raises:
             RpcError: UNIMPLEMENTED for none or several, INTERNAL if it does not parse.
         """
-        part = await self.receive_part()
+        if part is None:
+            if not self.stream.complete:
+                await self.stream.completion()
+            part = await self.receive_part()
         if part is None:
             raise RpcError(
                 StatusCode.UNIMPLEMENTED, f"{self.route.name} takes one request, and none was sent"
@@ -333,6 +349,8 @@ class Call:
         compressed, payload = self._pack(message)
         if self._head_sent:
             self._finish(payload=payload, compressed=compressed)
+        elif self._encoding is None and self.trailing is None:
+            self.stream.answer(payload)
         else:
             self._finish(payload=payload, compressed=compressed, encoding=self._encoding)
 

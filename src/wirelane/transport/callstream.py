@@ -1,0 +1,175 @@
+"""What the calls of both ends share: octets in, whole messages out, the window given back as they are taken.
+
+The octets of whole messages are given back to the peer when the message is taken; those of an incomplete one at once
+if it is the next to be taken, or a message larger than the window could never arrive. So a reader that stops holds at
+most one window and one message.
+
+Most DATA frames hold exactly one message: it goes from the frame to the queue with nothing in between. A
+`MessageReader` is made for the first one that does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from wirelane.core.framing import PREFIX, MessageReader
+from wirelane.errors import BusyError, LimitExceeded, PeerError
+from wirelane.http2 import Stream
+from wirelane.transport.protocol import wait_for
+
+if TYPE_CHECKING:
+    from wirelane.transport.base import Part
+    from wirelane.transport.protocol import H2Protocol
+
+__all__ = ["CallStream"]
+
+_unpack_prefix: Final = Struct(">BI").unpack_from
+
+
+class CallStream(Stream):
+    """A stream of messages."""
+
+    __slots__ = (
+        "_all_in",
+        "_early",
+        "_held",
+        "_messages",
+        "_owner",
+        "_reader",
+        "_receiver",
+        "_send_waiter",
+        "_whole",
+    )
+
+    def __init__(self, owner: H2Protocol) -> None:
+        super().__init__(owner.engine)
+        self._owner = owner
+        self._messages: deque[Part] | None = None
+        self._reader: MessageReader | None = None
+        self._all_in = False
+        # Octets of the next message given back before it was complete, to be taken off when it is taken.
+        self._early = 0
+        # Octets of the incomplete message not given back, because whole ones wait before it.
+        self._held = 0
+        self._receiver: asyncio.Future[None] | None = None
+        self._whole: asyncio.Future[None] | None = None
+        self._send_waiter: asyncio.Future[None] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether no more messages will come, or more than one is here: all there is to know of a single message."""
+        messages = self._messages
+        return self._all_in or (messages is not None and len(messages) > 1)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more will be given out."""
+        return self._all_in and not self._messages
+
+    def completion(self) -> asyncio.Future[None]:
+        """Return what to wait for until the stream is `complete`. A wait may be cancelled, and begun again.
+
+        Raises:
+            BusyError: Another task waits for it.
+        """
+        if self._whole is not None and not self._whole.done():
+            raise BusyError("another task is already waiting for the end of this call")
+        future = self._whole = self._owner.loop.create_future()
+        return future
+
+    def receive_nowait(self) -> Part | None:
+        """Return the next message if it is here."""
+        messages = self._messages
+        if not messages:
+            return None
+        message = messages.popleft()
+        if self.remote_closed:
+            return message
+        size = len(message[1]) + PREFIX - self._early
+        self._early = 0
+        if self._held and not messages:
+            # The incomplete message is the next one now.
+            size += self._held
+            self._early, self._held = self._held, 0
+        self.return_window(size)
+        return message
+
+    async def _receive(self) -> Part | None:
+        """Return the next message; None when there are no more. Cancel-safe.
+
+        Raises:
+            BusyError: Another task waits here.
+        """
+        while not self._messages:
+            if self._all_in:
+                return None
+            if self._receiver is not None:
+                raise BusyError("another task is already waiting for a message of this call")
+            await wait_for(self, "_receiver", self._owner.loop.create_future())
+        return self.receive_nowait()
+
+    def _take_in(self, data: bytes) -> None:
+        """Add octets of DATA.
+
+        Raises:
+            LimitExceeded, PeerError: What MessageReader raises.
+        """
+        messages = self._messages
+        if messages is None:
+            messages = self._messages = deque()
+        reader = self._reader
+        if reader is None:
+            size = len(data)
+            if size >= PREFIX:
+                flag, length = _unpack_prefix(data)
+                if (
+                    length == size - PREFIX
+                    and flag < 2
+                    and length <= self.connection.limits.max_receive_message
+                ):
+                    messages.append((flag == 1, data[PREFIX:]))
+                    if self._receiver is not None or self._whole is not None:
+                        self._wake_reader()
+                    return
+            reader = self._reader = MessageReader(self.connection.limits.max_receive_message)
+        try:
+            found = reader.feed(data)
+        except (LimitExceeded, PeerError):
+            # What came whole before the fault is still given out, wherever the network cut the octets.
+            messages.extend(reader.completed)
+            raise
+        if found:
+            messages.extend(found)
+            self._held = reader.pending
+            self._wake_reader()
+        elif messages:
+            self._held += len(data)
+        elif data:
+            self._early += len(data)
+            self.return_window(len(data))
+
+    @property
+    def _inside_message(self) -> bool:
+        """Whether the octets so far end inside a message."""
+        return self._reader is not None and self._reader.pending > 0
+
+    def _end_messages(self, *, discard: bool = False) -> None:
+        """No more will arrive; `discard` also drops what was not taken."""
+        self._all_in = True
+        if discard and self._messages:
+            self._messages.clear()
+        if self._receiver is not None or self._whole is not None:
+            self._wake_reader()
+
+    def _wake_reader(self) -> None:
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)
+        if self._whole is not None and not self._whole.done() and self.complete:
+            self._whole.set_result(None)
+
+    def _wake_sender(self) -> None:
+        if self._send_waiter is not None and not self._send_waiter.done():
+            self._send_waiter.set_result(None)
