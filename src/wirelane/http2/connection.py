@@ -185,7 +185,7 @@ class Connection(Output):
         """Octets that wait to be read."""
         return self._kept_size if self._kept else 0
 
-    def _read(self, data: bytes) -> None:  # noqa: C901, PLR0912, PLR0915 - the frame loop, one place on purpose
+    def _read(self, data: bytes) -> None:  # noqa: C901, PLR0912, PLR0915 - the frame loop, long on purpose
         if self._kept:
             self._kept.append(data)
             self._kept_size += len(data)
@@ -253,16 +253,12 @@ class Connection(Output):
                     self._header_block(data[start:end], stream_id, flags & END_STREAM)
                 else:
                     self._headers(data[start:end], flags, stream_id & MAX_STREAM_ID)
-                if self._work <= 0:
-                    break
             elif kind == CONTINUATION:
                 self._continuation(data[start:end], flags, stream_id & MAX_STREAM_ID)
-                if self._work <= 0:
-                    break
             else:
                 read_control(self, kind, flags, stream_id & MAX_STREAM_ID, data[start:end])
-            if self.ended:
-                return
+            if self.ended or self._work <= 0:
+                break
         if position < size and not self.ended:
             self._keep(data[position:], 1)
             self.waiting = True
