@@ -4,7 +4,7 @@
 #   PYTEST_ARGS=...  further arguments for pytest: make test PYTEST_ARGS='-k metadata -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-uvloop check interop interop-full bench fix protos clean
+.PHONY: help env demo test test-all test-uvloop check interop interop-full bench costs fix protos clean
 export PYTHON PYTEST_ARGS
 
 help: ## what there is to make
@@ -43,6 +43,10 @@ interop-full: ## the same, and for longer
 bench: ## wirelane beside its peers, measured here and now (BENCH_ARGS=--help)
 	@tools/env.sh bench
 	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
+
+costs: ## count anew what a call costs in function calls and instructions, for the test that holds it there
+	@tools/env.sh run
+	@.venv/bin/python tools/record_costs.py
 
 fix: ## let ruff format, and mend what it can
 	@tools/env.sh dev
