@@ -30,6 +30,19 @@ def missing_required(message: Any) -> str:
     return path
 
 
+def _may_lack_fields(descriptor: Descriptor, seen: set[str]) -> bool:
+    """Whether a message can be without a required field (proto2, editions), at any depth, extensions included."""
+    if descriptor.full_name in seen:
+        return False
+    seen.add(descriptor.full_name)
+    if descriptor.is_extendable:
+        return True
+    return any(
+        field.is_required or (field.message_type is not None and _may_lack_fields(field.message_type, seen))
+        for field in descriptor.fields
+    )
+
+
 def find_codec(message_type: type) -> MessageCodec | None:
     """The codec of a subclass of google.protobuf.message.Message."""
     if not issubclass(message_type, Message) or getattr(message_type, "DESCRIPTOR", None) is None:
@@ -40,6 +53,7 @@ def find_codec(message_type: type) -> MessageCodec | None:
 def message_codec(kind: type[Message]) -> MessageCodec:
     """Takes messages of this type, whichever pool their class is from, or None for an empty one."""
     name = descriptor_of(kind).full_name
+    may_lack = _may_lack_fields(descriptor_of(kind), set())
 
     def encode(value: Any) -> bytes:
         if value is None:
@@ -59,8 +73,7 @@ def message_codec(kind: type[Message]) -> MessageCodec:
             message = kind.FromString(data)
         except (DecodeError, TypeError, ValueError) as error:
             raise CodecError(f"{len(data)} bytes are no valid {name}: {error}") from error
-        path = missing_required(message)
-        if path:
+        if may_lack and (path := missing_required(message)):
             raise CodecError(f"a required field of {name} is missing", path=path)
         return message
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["ChannelCore", "check_encoding"]
 
 LIBRARY = f"wirelane/{__version__}"
+# Methods remembered: names are the user's own, but may be made up by a program.
+_BOUND = 4096
 # Sets of metadata remembered: programs have few, and those that change with each call gain nothing from memory.
 _MERGED = 64
 
@@ -87,6 +89,8 @@ class ChannelCore:
         self._loader = loader
         self._loading: asyncio.Task[Schema] | None = None
         self._bound: dict[str | Method[Any, Any], BoundMethod] = {}
+        # The same by the identity of the object, which is kept with it: most programs name a method with one object.
+        self._bound_to: dict[int, tuple[MethodLike, BoundMethod]] = {}
         # Metadata of calls joined to the channel's, by the pairs.
         self._merged: dict[tuple[object, ...], Metadata] = {}
         # Methods of generated stubs, by what those bring: path, kind, request type, response type.
@@ -149,17 +153,22 @@ class ChannelCore:
         Raises:
             UsageError: There is no such method.
         """
-        if isinstance(method, str | Method):
-            bound = self._bound.get(method)
-            if bound is not None:
-                return bound
+        known = self._bound_to.get(id(method))
+        if known is not None:
+            return known[1]
         if self.schema is None and self._loader is not None and not isinstance(method, Method):
             return None
-        bound = bind(method, self.schema)
+        bound: BoundMethod | None = None
         if isinstance(method, str | Method):
-            if len(self._bound) >= 4096:  # names are the user's own, but may be made up by a program
-                self._bound.clear()
+            bound = self._bound.get(method)
+        if bound is None:
+            bound = bind(method, self.schema)
+        if len(self._bound) >= _BOUND or len(self._bound_to) >= _BOUND:
+            self._bound.clear()
+            self._bound_to.clear()
+        if isinstance(method, str | Method):
             self._bound[method] = bound
+        self._bound_to[id(method)] = (method, bound)
         return bound
 
     async def bind_ready(self, method: MethodLike, wait_for_ready: bool | None = None) -> BoundMethod:

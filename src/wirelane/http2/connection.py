@@ -392,6 +392,12 @@ class Connection(Output):
             # Interim responses are skipped (section 8.1); none may end the stream.
             if end_stream:
                 self.reset(stream, ErrorCode.PROTOCOL_ERROR, "an interim response that ends the stream")
+        elif end_stream and not stream._expected and stream._head_seen:
+            stream.remote_closed = True
+            stream._takes_data = False
+            stream.on_headers(block, True)
+            if stream.local_closed:
+                self._forget(stream)
         else:
             self._deliver_headers(stream, block, end_stream)
 

@@ -126,7 +126,11 @@ class Output:
         size = len(block)
         if size <= self.peer_max_frame_size:
             flags = END_HEADERS | END_STREAM if end_stream else END_HEADERS
-            self.write(FRAME_HEAD.pack(size << 8 | HEADERS, flags, stream.id) + block)
+            output = self._output
+            if not output:
+                self.owner.output_ready()
+            output.append(FRAME_HEAD.pack(size << 8 | HEADERS, flags, stream.id))
+            output.append(block)
         else:
             self.write(
                 header_frames(
@@ -155,11 +159,16 @@ class Output:
             stream.send_window -= size
             self.send_window -= size
             self._output_size += size
-            self.write(FRAME_HEAD.pack(size << 8, END_STREAM if end_stream else 0, stream.id) + prefix)
-            if data:
-                self._output.append(data)
+            output = self._output
+            if not output:
+                self.owner.output_ready()
+            output.append(FRAME_HEAD.pack(size << 8, END_STREAM if end_stream else 0, stream.id))
+            output.append(prefix)
+            output.append(data)
             if end_stream:
-                self._close_local(stream)
+                stream.local_closed = True
+                if stream.remote_closed:
+                    self._forget(stream)
             return True
         if prefix:
             stream.queue(prefix, False)
@@ -190,7 +199,10 @@ class Output:
             self.send_window -= size
             self._output_size += size
             pack, identifier = FRAME_HEAD.pack, stream.id
-            pieces = (
+            output = self._output
+            if not output:
+                self.owner.output_ready()
+            output += (
                 pack(len(first) << 8 | HEADERS, END_HEADERS, identifier),
                 first,
                 pack(size << 8, 0, identifier),
@@ -199,7 +211,6 @@ class Output:
                 pack(len(last) << 8 | HEADERS, END_HEADERS | END_STREAM, identifier),
                 last,
             )
-            self.write(b"".join(pieces))
             self._close_local(stream)
             return
         self.send_headers(stream, head)
