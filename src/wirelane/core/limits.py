@@ -82,7 +82,7 @@ class Limits:
     max_continuations: int = 8  # nghttp2
     max_settings: int = 32  # nghttp2
     max_unsent_replies: int = 1000  # nghttp2's max_outbound_ack
-    max_streams_per_turn: int = 64  # C-core takes 32 in a read cycle; Envoy has max_requests_per_io_cycle
+    max_streams_per_turn: int = 32  # C-core, in a read cycle; Envoy has max_requests_per_io_cycle
     max_frames_per_turn: int = 4096  # a few milliseconds; a read of 256 KiB may hold 29,000
     reset_burst: int = 1000  # nghttp2's stream_reset_rate_limit; Rust's h2 allows 1024 of its own resets
     reset_rate: int = 33  # nghttp2

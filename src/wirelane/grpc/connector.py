@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from wirelane.errors import BusyError, ClosedError, ConnectError, UsageError, WirelaneError
@@ -101,6 +102,7 @@ class Connector:
         self._keepalive = keepalive
         self._state = ChannelState.IDLE
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._task: asyncio.Task[None] | None = None
         # Calls that wait for the first connection, in order, and whether they are patient.
         self._waiters: dict[Waiter, bool] = {}
@@ -140,6 +142,19 @@ class Connector:
                 raise UsageError("this channel belongs to another event loop: make one channel for each loop")
             self._forget_loop()
             self._loop = loop
+            self._thread = get_ident()
+
+    def running_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop, checked as in `check_loop`.
+
+        On the path of every call: a loop that runs in this thread is the running one, and to know that takes no system
+        call, as `get_running_loop` does.
+        """
+        loop = self._loop
+        if loop is None or self.current is None or self._thread != get_ident() or not loop.is_running():
+            loop = asyncio.get_running_loop()
+            self.check_loop(loop)
+        return loop
 
     def _forget_loop(self) -> None:
         """Start afresh: what the channel had belonged to a loop that was closed (a second asyncio.run)."""

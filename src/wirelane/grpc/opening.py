@@ -94,8 +94,7 @@ class OpenCall:
             ClosedError: The channel is closed.
         """
         core = self._core
-        loop = asyncio.get_running_loop()
-        core.connector.check_loop(loop)
+        loop = core.connector.running_loop()
         self._began = True
         core.started += 1
         if self._local is not None:
