@@ -34,7 +34,7 @@ def show(console: Console, results: list[tuple[Attack, Report]]) -> None:
     ):
         table.add_column(heading, justify="right")
     for attack, report in results:
-        right = report.got == attack.gets
+        right = attack.right(report.got)
         table.add_row(
             attack.name,
             attack.reference,
@@ -67,7 +67,7 @@ def main() -> int:
     if options.json:
         rows = [{"attack": attack.name, "gets": attack.gets, **asdict(report)} for attack, report in results]
         Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
-    return int(any(report.got != attack.gets for attack, report in results))
+    return int(any(not attack.right(report.got) for attack, report in results))
 
 
 if __name__ == "__main__":

@@ -71,9 +71,10 @@ class Heard:
 
     @property
     def words(self) -> str:
-        """What it says: "GOAWAY ENHANCE_YOUR_CALM", "RST_STREAM CANCEL", "grpc-status 13", "HTTP 415"."""
+        """What it says: "GOAWAY ENHANCE_YOUR_CALM: why", "RST_STREAM CANCEL", "grpc-status 13", "HTTP 415"."""
         if self.kind == GOAWAY:
-            return f"GOAWAY {CODES[int.from_bytes(self.payload[4:8], 'big')]}"
+            why = self.payload[8:].decode("utf-8", "replace")
+            return f"GOAWAY {CODES[int.from_bytes(self.payload[4:8], 'big')]}: {why}"
         if self.kind == RST_STREAM:
             return f"RST_STREAM {CODES[int.from_bytes(self.payload, 'big')]}"
         fields = dict(self.fields)
@@ -96,9 +97,11 @@ class Attacker:
         self.closed = False
         self.raw = b""
         self._buffer = b""
+        self._unacknowledged = 0
         self._encoder = hpack.Encoder()
         self._decoder = hpack.Decoder()
         if settings is not None:
+            self._unacknowledged = 1
             self.send(PREFACE, frame(SETTINGS, 0, 0, settings))
 
     def __enter__(self) -> Self:
@@ -148,15 +151,21 @@ class Attacker:
         if head[3] == HEADERS:
             decoded = self._decoder.decode(payload, raw=True)
             fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in decoded)
+        if head[3] == SETTINGS and head[4] & ACK:
+            self._unacknowledged -= 1
         heard = Heard(head[3], head[4], int.from_bytes(head[5:9], "big"), payload, fields)
         self.heard.append(heard)
         return heard
 
     def settle(self) -> str:
-        """Wait until all that was sent has been read; "alive", or how the server ended the connection."""
-        self.send(frame(PING, 0, 0, b"settled?"))
+        """Wait until all that was sent has been read; "alive", or how the server ended the connection.
+
+        SETTINGS have to be acknowledged, as PINGs have, and are not held against a client as PINGs are.
+        """
+        self._unacknowledged += 1
+        self.send(frame(SETTINGS, 0, 0))
         while (heard := self.hear()) is not None:
-            if heard.kind == PING and heard.flags & ACK and heard.payload == b"settled?":
+            if not self._unacknowledged:
                 return "alive"
             if heard.kind == GOAWAY:
                 return heard.words

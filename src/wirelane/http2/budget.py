@@ -8,7 +8,7 @@
 An allowance starts full, grows with time, and with what an honest peer has to do: it may cancel half of the calls it
 opens for ever, and may send control frames for each stream and for the DATA that it was sent. Whoever uses one up is
 told ENHANCE_YOUR_CALM. `Conduct` is called from the exceptional branches of the engine alone; it subtracts from a
-number, and looks at the clock only when that is used up, so that what gathers meanwhile is at most one more burst.
+number, and looks at the clock only when that is used up, so that time brings at most one more burst.
 """
 
 from __future__ import annotations
@@ -51,11 +51,14 @@ class Allowance:
         self._earned = 0
 
     def exceeded(self, earned: int) -> bool:
-        """Refill with the time gone by, and what was `earned` in all; whether it is used up even so."""
+        """Refill with the time gone by and what was `earned` in all since the start; whether it is used up even so.
+
+        Time brings at most the burst; what was earned is not lost by waiting, for a peer may do at once what is due.
+        """
         now = self._clock()
-        more = (now - self._since) * self._rate + (earned - self._earned)
+        by_time = min(self._burst, self.left + (now - self._since) * self._rate)
+        self.left = by_time + (earned - self._earned)
         self._since, self._earned = now, earned
-        self.left = min(self._burst, self.left + more)
         return self.left < 0
 
     def __repr__(self) -> str:
@@ -70,9 +73,10 @@ class Conduct:
             rule and reset for it, `header_lists` that were too long, and `connections` that ended with a GOAWAY for
             the peer's fault.
         resets: Streams that the peer reset although they had time left.
+        skipped: Identifiers that a client left out: they earn it nothing.
     """
 
-    __slots__ = ("_connection", "_frames", "_resets", "refusals", "resets")
+    __slots__ = ("_connection", "_frames", "_resets", "refusals", "resets", "skipped")
 
     def __init__(self, connection: Connection, clock: Callable[[], float] = time.monotonic) -> None:
         limits = connection.limits
@@ -81,6 +85,7 @@ class Conduct:
         self._resets = Allowance(limits.reset_burst, limits.reset_rate, clock)
         self.refusals: Counter[str] = Counter()
         self.resets = 0
+        self.skipped = 0
 
     def control_frame(self, cost: int = 1) -> None:
         """Count a frame that carries no part of a call; `cost` is its work, in frames that are cheap.
@@ -95,9 +100,14 @@ class Conduct:
 
     def _frames_earned(self) -> int:
         connection = self._connection
-        opened = (connection.next_stream_id if connection.client else connection.last_peer_stream + 1) // 2
         sent = connection.send_granted - connection.send_window
-        return opened * _FRAMES_PER_STREAM + sent // _OCTETS_PER_FRAME
+        return self._opened() * _FRAMES_PER_STREAM + sent // _OCTETS_PER_FRAME
+
+    def _opened(self) -> int:
+        """Streams opened so far, by whichever end may."""
+        connection = self._connection
+        last = connection.next_stream_id if connection.client else connection.last_peer_stream + 1
+        return last // 2 - self.skipped
 
     def stream_reset(self) -> None:
         """Count a stream that the peer reset before its time.
@@ -114,13 +124,12 @@ class Conduct:
         self._lost_stream()
 
     def _lost_stream(self) -> None:
-        connection = self._connection
-        if connection.client:
+        if self._connection.client:
             return
         resets = self._resets
         resets.left -= 1
         # A half for each stream opened: Envoy, too, asks whether more than half of the streams were reset.
-        if resets.left < 0 and resets.exceeded((connection.last_peer_stream + 1) // 4):
+        if resets.left < 0 and resets.exceeded(self._opened() // 2):
             raise ProtocolViolation(ErrorCode.ENHANCE_YOUR_CALM, "too many streams were opened for nothing")
 
     def long_list(self, fields: int) -> None:

@@ -67,6 +67,8 @@ _NOT_SIMPLE = END_HEADERS | PADDED | PRIORITY_FLAG
 _EXPECTED = {SETTINGS: "the first frame was not SETTINGS", CONTINUATION: "a header block was not continued"}
 # Octets of a header block that count as much as one more in the work of a turn.
 _OCTETS_PER_STREAM = 256
+# The same for its fields: an octet may be one.
+_FIELDS_PER_STREAM = 16
 # Gaps in a client's stream identifiers that are known; no client we know of leaves any.
 _GAPS_REMEMBERED = 16
 
@@ -402,8 +404,9 @@ class Connection(Output):
             self._deliver_headers(stream, block, end_stream)
 
     def _new_block(self, data: bytes, kind: BlockKind) -> HeaderBlock:
-        self._work -= len(data) // _OCTETS_PER_STREAM
-        return self._decoder.decode(data, kind)
+        block = self._decoder.decode(data, kind)
+        self._work -= len(data) // _OCTETS_PER_STREAM + len(block.headers) // _FIELDS_PER_STREAM
+        return block
 
     def _deliver_headers(self, stream: Stream, block: HeaderBlock, end_stream: int) -> None:
         if not stream._head_seen:
@@ -425,7 +428,9 @@ class Connection(Output):
     def _request(self, block: HeaderBlock, stream_id: int, end_stream: int) -> None:
         """A client opens a stream (section 5.1.1)."""
         if stream_id > self.last_peer_stream + 2:
-            self._skipped.append(range(self.last_peer_stream + 1 | 1, stream_id, 2))
+            gap = range(self.last_peer_stream + 1 | 1, stream_id, 2)
+            self._skipped.append(gap)
+            self.conduct.skipped += len(gap)
         self.last_peer_stream = stream_id
         if stream_id > self.accepted_up_to:
             # Above the last stream of our GOAWAY: the client knows that it was not processed (section 6.8).

@@ -69,7 +69,7 @@ def _window_update(connection: Connection, stream_id: int, payload: bytes) -> No
             raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
         if connection.blocked:
             # Every stream that waits may have to be tried.
-            connection.conduct.control_frame(len(connection.streams) // 2)
+            connection.conduct.control_frame(len(connection.streams))
         connection.widen_send_window(increment)
         return
     stream = connection.streams.get(stream_id)

@@ -225,11 +225,13 @@ class H2ServerStream(CallStream):
         self._begun = True
         request = self._request
         if request.http_status:
+            self._owner.refused("requests")
             self._finished = True
             stable, variable = http_refusal(request.http_status)
             self.connection.send_headers(self, stable, variable, end_stream=True)
             self._stop_client()
         elif request.refusal is not None:
+            self._owner.refused("requests")
             self.finish(request.refusal.code, request.refusal.message)
         else:
             if end_stream:
@@ -258,6 +260,7 @@ class H2ServerStream(CallStream):
 
     def _break(self, code: StatusCode, message: str) -> None:
         """Answer a client that broke a rule of gRPC; the handler learns it from its next receive or send."""
+        self._owner.refused("requests")
         self._why = Ending(code, message)
         self.finish(code, message)
 
@@ -325,8 +328,9 @@ class H2ServerConnection(H2Protocol):
         """Hand a call over; an error of the layer above ends the call, not the connection."""
         try:
             self._on_call(stream)
-        except Exception:
-            logger.exception("the call handler failed for %s", stream.path)
+        except Exception as error:
+            if self._serving.log_sampler.admit("begin") is not None:
+                logger.error("the call handler failed for %s", stream.path, exc_info=error)
             stream.finish(StatusCode.INTERNAL, "the server failed to start the call")
 
     def drain(self, reason: str = "graceful_stop") -> None:

@@ -105,12 +105,14 @@ def test_an_allowance_is_its_burst_and_then_what_time_and_conduct_bring() -> Non
     assert allowance.left == 3
 
 
-def test_an_allowance_never_holds_more_than_its_burst() -> None:
+def test_time_brings_no_more_than_the_burst_and_what_was_earned_is_never_lost() -> None:
     now = 0.0
     allowance = Allowance(10, 2, lambda: now)
     now = 1e6
-    assert not allowance.exceeded(1_000_000)
+    assert not allowance.exceeded(0)
     assert allowance.left == 10
+    assert not allowance.exceeded(500)
+    assert allowance.left == 510
 
 
 def test_resets_beyond_the_burst_end_the_connection_with_enhance_your_calm() -> None:
@@ -133,6 +135,15 @@ def test_a_client_that_resets_no_more_than_half_of_its_calls_may_go_on_for_ever(
     assert server.ended is None
     assert server.engine.conduct.resets == 500
     assert server.refusals == {}
+
+
+def test_identifiers_that_are_left_out_earn_nothing() -> None:
+    server = Server(reset_burst=10)
+    for _ in range(100):
+        server.next += 2000
+        server.cancelled(1)
+    assert server.ended == ErrorCode.ENHANCE_YOUR_CALM
+    assert server.engine.conduct.resets <= 2 * 10 + 2
 
 
 def test_time_gives_resets_back() -> None:
@@ -230,6 +241,17 @@ def test_a_client_may_answer_all_data_it_is_sent_with_window_updates() -> None:
             frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\5") + frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\5"),
         )
         server.engine.take()
+    assert server.ended is None
+
+
+def test_window_updates_may_come_all_at_once() -> None:
+    server = Server(control_burst=100, control_rate=1)
+    stream = server.engine.streams[1]
+    for _ in range(10_000):
+        server.engine.send(stream, b"\0\0\0\0\0")
+    server.receive(
+        (frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\5") + frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\5")) * 10_000
+    )
     assert server.ended is None
 
 
