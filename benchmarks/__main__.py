@@ -95,7 +95,7 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._progress = Console(stderr=True, highlight=False, markup=False)
-        self._stacks = all_stacks()
+        self._stacks = all_stacks(options.client, options.server)
         self.figures: list[Figure] = []
         self.failures: list[str] = []
         for stack in self._stacks:

@@ -108,8 +108,9 @@ def _grpc_go() -> Stack:
     return Stack(GO, (str(program), "serve"), (str(program), "client"), missing=missing)
 
 
-def all_stacks() -> list[Stack]:
-    """Every stack, those that cannot run here too."""
+def all_stacks(client: str | None = None, server: str | None = None) -> list[Stack]:
+    """Every stack, those that cannot run here too; without grpc-go, which has to be built, if no name asked for fits."""
+    go = [_grpc_go()] if (client or "") in GO or (server or "") in GO else []
     few = frozenset({"unary_1", "unary_64", "unary_1mib"})
     dicts = _rpc(
         "wirelane with dicts", "rpc_wirelane", "uvloop", frozenset({"unary_64", "server_stream"}), alone=True
@@ -123,7 +124,7 @@ def all_stacks() -> list[Stack]:
         _rpc("grpc.aio", "rpc_grpcaio", "uvloop"),
         _rpc("grpclib", "rpc_grpclib", "uvloop", NOT_MANY),
         _connectrpc(),
-        _grpc_go(),
+        *go,
         _rpc("floor", "floor", "uvloop", few, alone=True),
         _rpc("floor", "floor", "asyncio", few, alone=True),
         _lines("StreamReader.readline", "asyncio", "asyncio"),
