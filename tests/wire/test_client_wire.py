@@ -373,7 +373,7 @@ async def test_binary_metadata_is_split_at_commas_padded_or_not(link: Link) -> N
         (404, StatusCode.UNIMPLEMENTED),
         (418, StatusCode.UNKNOWN),
         (429, StatusCode.UNAVAILABLE),
-        (431, StatusCode.INTERNAL),
+        (431, StatusCode.UNKNOWN),
         (502, StatusCode.UNAVAILABLE),
         (503, StatusCode.UNAVAILABLE),
         (504, StatusCode.UNAVAILABLE),

@@ -31,13 +31,13 @@ class H2Error(IntEnum):
     HTTP_1_1_REQUIRED = 0xD
 
 
+# 431 is not among them: C-core, grpc-go and the Connect conformance suite have UNKNOWN for it.
 _FROM_HTTP = {
     400: StatusCode.INTERNAL,
     401: StatusCode.UNAUTHENTICATED,
     403: StatusCode.PERMISSION_DENIED,
     404: StatusCode.UNIMPLEMENTED,
     429: StatusCode.UNAVAILABLE,
-    431: StatusCode.INTERNAL,
     502: StatusCode.UNAVAILABLE,
     503: StatusCode.UNAVAILABLE,
     504: StatusCode.UNAVAILABLE,

@@ -15,7 +15,7 @@ from wirelane.status import StatusCode
         (403, StatusCode.PERMISSION_DENIED),
         (404, StatusCode.UNIMPLEMENTED),
         (429, StatusCode.UNAVAILABLE),
-        (431, StatusCode.INTERNAL),
+        (431, StatusCode.UNKNOWN),
         (502, StatusCode.UNAVAILABLE),
         (503, StatusCode.UNAVAILABLE),
         (504, StatusCode.UNAVAILABLE),
