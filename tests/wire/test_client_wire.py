@@ -240,6 +240,26 @@ async def test_a_reset_becomes_the_status_of_its_code(
         assert client.available
 
 
+@pytest.mark.parametrize(
+    ("left", "code", "status"),
+    [
+        (0.0, 0x8, StatusCode.DEADLINE_EXCEEDED),
+        (1000.0, 0x8, StatusCode.CANCELLED),
+        (0.0, 0xB, StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+async def test_a_cancel_of_the_server_after_the_deadline_is_the_deadline(
+    link: Link, left: float, code: int, status: StatusCode
+) -> None:
+    async with client_and_raw_server(link) as (client, raw):
+        stream = await client.open(RequestHead("/test.Echo/Call", "test", deadline=Deadline.after(left)))
+        head = await raw.next(HEADERS)
+        raw.write(frame(RST_STREAM, 0, head.stream, code.to_bytes(4, "big")))
+        await ended(stream)
+        assert stream.ending is not None
+        assert stream.ending.code is status
+
+
 async def test_a_reset_after_messages_keeps_the_messages(link: Link) -> None:
     async with client_and_raw_server(link) as (client, raw):
         stream = await unary(client)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Hashable, Sequence
 
+    from wirelane.core.deadline import Deadline
     from wirelane.core.target import Address
     from wirelane.net.tls import TlsConfig
     from wirelane.transport.base import Part, Peer
@@ -110,6 +111,7 @@ class H2ClientStream(CallStream):
 
     __slots__ = (
         "_callbacks",
+        "_deadline",
         "_ending",
         "_head",
         "_head_block",
@@ -122,6 +124,7 @@ class H2ClientStream(CallStream):
 
     def __init__(self, owner: H2ClientConnection) -> None:
         super().__init__(owner)
+        self._deadline: Deadline | None = None
         self._head: ResponseHead | None = None
         self._head_block: HeaderBlock | None = None
         self._ending: Ending | None = None
@@ -249,7 +252,11 @@ class H2ClientStream(CallStream):
         if by_peer:
             text = f"the server reset the call with {ErrorCode.text(code)}"
             unprocessed = code == ErrorCode.REFUSED_STREAM
-            self._finish(Ending(status_from_reset(code), text, unprocessed=unprocessed))
+            status = status_from_reset(code)
+            if status is StatusCode.CANCELLED and self._deadline is not None and self._deadline.expired():
+                # Both ends keep the deadline, and the server's word came before our timer had its turn.
+                status = StatusCode.DEADLINE_EXCEEDED
+            self._finish(Ending(status, text, unprocessed=unprocessed))
         else:
             self._finish(Ending(StatusCode.INTERNAL, f"the server broke HTTP/2: {reason}"))
 
@@ -384,6 +391,7 @@ class H2ClientConnection(H2Protocol):
         key: Hashable = stable
         size = stable.size + metadata.size
         if head.deadline is not None:
+            stream._deadline = head.deadline
             timeout = format_timeout(head.deadline.remaining()).encode()
             variable = ((b"grpc-timeout", timeout), *metadata)
             key = (stable, timeout, metadata)
