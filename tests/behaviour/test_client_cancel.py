@@ -254,6 +254,37 @@ async def test_cancel_after_the_end_changes_nothing() -> None:
         await call
 
 
+async def two_at_once(stream: ServerStream) -> None:
+    await stream.send(b"first")
+    await stream.send(b"second")
+    stream.finish(StatusCode.OK)
+
+
+@pytest.mark.parametrize("kind", ["server stream", "bidi stream"])
+async def test_cancel_drops_the_messages_that_came_and_were_not_received(kind: str) -> None:
+    async with wire_channel(two_at_once) as channel:
+        opened: Any = channel.bidi_stream(BOTH) if kind == "bidi stream" else channel.server_stream(DOWN, b"")
+        async with opened as stream:
+            assert await stream.receive() == b"first"
+            while stream.status is None:
+                await asyncio.sleep(0.001)
+            stream.cancel()
+            with pytest.raises(RpcError, match="CANCELLED"):
+                await stream.receive()
+            assert stream.status is StatusCode.CANCELLED
+        assert (channel.stats.failed, channel.stats.active) == (1, 0)
+
+
+async def test_cancel_after_the_last_message_of_a_stream_changes_nothing() -> None:
+    async with wire_channel(two_at_once) as channel:
+        async with channel.server_stream(DOWN, b"") as stream:
+            assert [message async for message in stream] == [b"first", b"second"]
+            stream.cancel()
+            assert await stream.receive() is None
+            assert stream.status is StatusCode.OK
+        assert channel.stats.succeeded == 1
+
+
 async def test_cancel_ends_a_call_that_waits_for_a_connection() -> None:
     server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
     async with grpc.Channel(f"127.0.0.1:{server.sockets[0].getsockname()[1]}") as channel:

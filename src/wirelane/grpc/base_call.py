@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from wirelane.errors import Detail
     from wirelane.transport.base import ClientStream, Part
 
-__all__ = ["BaseCall"]
+__all__ = ["CANCELLED", "BaseCall"]
 
-_CANCELLED = Ending(StatusCode.CANCELLED, "the call was cancelled on this side")
+CANCELLED = Ending(StatusCode.CANCELLED, "the call was cancelled on this side")
 
 
 class BaseCall(OpenCall):
@@ -75,7 +75,7 @@ class BaseCall(OpenCall):
 
     def cancel(self) -> None:
         """Cancel the call: whoever waits for it gets `RpcError` CANCELLED. Nothing happens once it has ended."""
-        self._interrupt(_CANCELLED)
+        self._interrupt(CANCELLED)
 
     def __repr__(self) -> str:
         ending = self._ending()

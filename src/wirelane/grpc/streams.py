@@ -14,7 +14,7 @@ from wirelane.core.deadline import Deadline
 from wirelane.core.method import Cardinality
 from wirelane.errors import ReadTimeout, UsageError
 from wirelane.grpc.awaiting import AwaitableCall
-from wirelane.grpc.base_call import BaseCall
+from wirelane.grpc.base_call import CANCELLED, BaseCall
 from wirelane.grpc.sending import Sending, SendingCall
 from wirelane.status import StatusCode
 
@@ -103,6 +103,16 @@ class _Receiving(_Scoped, Generic[Res]):
             stream = self._open_stream()
         message: Res = self._unpack(stream, part)
         return message
+
+    def cancel(self) -> None:
+        """Cancel the call: whoever waits for it gets `RpcError` CANCELLED, and messages not received yet are dropped.
+
+        Nothing happens once it has ended and its last message was received.
+        """
+        super().cancel()
+        if self._stream is not None and self._stream.discard():
+            # It had ended on the wire already, but not for who reads it.
+            self._local = CANCELLED
 
     def __aiter__(self) -> AsyncIterator[Res]:
         self._open_stream()

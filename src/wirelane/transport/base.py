@@ -176,6 +176,10 @@ class ClientStream(Protocol):
         """Reset the stream with CANCEL and make `ending` its ending. Nothing happens if it has ended already."""
         ...
 
+    def discard(self) -> bool:
+        """After the ending: drop the messages that were not taken; whether there were any."""
+        ...
+
     def add_done_callback(self, callback: Callable[[ClientStream], None]) -> None:
         """Call back, synchronously, when the ending is set; at once if it is."""
         ...

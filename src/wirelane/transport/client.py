@@ -200,6 +200,11 @@ class H2ClientStream(CallStream):
         self.connection.reset(self, ErrorCode.CANCEL, tell=False)
         self._finish(ending)
 
+    def discard(self) -> bool:
+        had = bool(self._messages)
+        self._end_messages(discard=True)
+        return had
+
     def add_done_callback(self, callback: Callable[[H2ClientStream], None]) -> None:
         if self._ending is not None:
             callback(self)
