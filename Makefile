@@ -32,11 +32,11 @@ check: ## style, types, layers, generated code, examples
 	@tools/env.sh dev
 	@.venv/bin/python tools/check.py $(ONLY)
 
-interop: ## h2spec and grpc-go judge us, built with Go if it is there (JUDGES='h2spec' for one)
+interop: ## h2spec, grpc-go and the Connect conformance suite judge us, where there is Go (JUDGES=h2spec for one)
 	@tools/env.sh test
 	@PYTHONPATH=tools .venv/bin/python -m judges $(JUDGES)
 
-interop-full: ## the same, and for longer
+interop-full: ## the same, and soak for longer
 	@tools/env.sh test
 	@PYTHONPATH=tools .venv/bin/python -m judges --full $(JUDGES)
 

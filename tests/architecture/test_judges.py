@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from judges import h2spec
-from judges.processes import Certificates, Judgement, run, serving
+from judges import conformance, h2spec
+from judges.processes import Certificates, Finished, Judgement, Stalls, run, serving
 from judges.programs import find_go
 from judges.report import Report
 
@@ -73,3 +74,89 @@ def test_a_program_that_does_not_end_is_stopped_and_has_failed() -> None:
     assert done.status == -1
     assert "here" in done.words
     assert "it was not over after 2 s" in done.words
+
+
+ALL = sum(conformance.GROUPS["client"].values())
+FAILURES = """FAILED: TLS Client Certs/HTTPVersion:2/TLS:true/unary:
+\tno certificate
+FAILED: Timeouts/HTTPVersion:2/TLS:false/(grpc server impl)/unary:
+\texpecting an error but received none
+\tand one more line
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "verdict"),
+    [
+        (f"Total cases: {ALL}\n{ALL} passed, 0 failed\n", 0, 0),
+        (f"Total cases: {ALL}\n{ALL} passed, 0 failed\n", 1, 1),
+        (f"Total cases: {ALL - 1}\n{ALL - 1} passed, 0 failed\n", 0, 1),
+        (f"{FAILURES}Total cases: {ALL}\n{ALL - 2} passed, 2 failed\n", 1, 1),
+        (f"{FAILURES}Total cases: {ALL}\n{ALL - 2} passed, 2 failed\n", 0, 1),
+        ("Cannot run\n", 1, 1),
+        ("", 0, 1),
+    ],
+)
+def test_the_conformance_runner_must_have_passed_every_case_and_say_so(
+    capsys: pytest.CaptureFixture[str], words: str, status: int, verdict: int
+) -> None:
+    report = Report()
+    conformance.tell(report, "client", conformance.read(Finished(status, words)))
+    assert report.finish() == verdict
+    printed = capsys.readouterr().out
+    assert ("and one more line" in printed) is ("one more" in words)
+
+
+def test_failures_of_the_conformance_suite_are_told_in_their_groups(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = Report()
+    words = f"{FAILURES}Total cases: {ALL}\n{ALL - 2} passed, 2 failed\n"
+    conformance.tell(report, "client", conformance.read(Finished(1, words)))
+    counts = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if "passed" in line]
+    assert counts[2:] == [
+        "Connect conformance our client with Connect, TLS with client certificates 1 passed, 1 FAILED",
+        "Connect conformance our client with grpc-go, cleartext 173 passed, 1 FAILED",
+    ]
+
+
+@pytest.mark.parametrize("stands_still", [False, True])
+def test_failures_are_judged_again_only_if_the_machine_stood_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stands_still: bool
+) -> None:
+    def total(mode: str) -> int:
+        return sum(conformance.GROUPS[mode].values())
+
+    first = f"{FAILURES}Total cases: $all\n$((all - 2)) passed, 2 failed"
+    again = "Total cases: 2\n2 passed, 0 failed"
+    text = f"""
+case "$*" in *"--mode client"*) all={total("client")} ;; *) all={total("server")} ;; esac
+case "$*" in *"--run @"*) cat <<X
+{again}
+X
+exit 0 ;; esac
+cat <<X
+{first}
+X
+exit 1"""
+    runner = script(tmp_path / "runner", text)
+    monkeypatch.setattr(conformance, "STALL", -1.0 if stands_still else 1000.0)
+    report = Report()
+    conformance.judge(runner, tmp_path, report)
+    assert report.finish() == (0 if stands_still else 1)
+    assert ("2 cases run again" in capsys.readouterr().out) is stands_still
+
+
+def test_a_machine_that_stands_still_is_noticed() -> None:
+    switch = sys.getswitchinterval()
+    with Stalls() as stalls:
+        sys.setswitchinterval(100)  # nobody else runs while this thread is busy
+        try:
+            until = time.monotonic() + 0.3
+            while time.monotonic() < until:
+                pass
+        finally:
+            sys.setswitchinterval(switch)
+        time.sleep(0.1)
+    assert stalls.longest > 0.1

@@ -7,12 +7,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from judges import grpc_go, h2spec
+from judges import conformance, grpc_go, h2spec
 from judges.processes import Certificates, Judgement
-from judges.programs import PROGRAMS, InstallError, find_go, install
+from judges.programs import InstallError, find_go, install, module_directory
 from judges.report import Report
 
-JUDGES = ("h2spec", "grpc-go")
+JUDGES = {
+    "h2spec": ("h2spec",),
+    "grpc-go": ("grpc-go-client", "grpc-go-server"),
+    "conformance": ("connectconformance",),
+}
+"""The programs of each."""
 
 
 def main() -> int:
@@ -40,13 +45,14 @@ def main() -> int:
 
 
 def _judge(name: str, go: Path, certificates: Certificates, report: Report, *, full: bool) -> None:
-    programs = {program: install(go, program) for program in PROGRAMS if program.startswith(name)}
+    first, *more = (install(go, program) for program in JUDGES[name])
     report.start()
     if name == "h2spec":
-        h2spec.judge(programs["h2spec"], certificates, report)
+        h2spec.judge(first, certificates, report)
+    elif name == "grpc-go":
+        grpc_go.judge(first, more[0], certificates, report, iterations=1000 if full else 10)
     else:
-        client, server = programs["grpc-go-client"], programs["grpc-go-server"]
-        grpc_go.judge(client, server, certificates, report, iterations=1000 if full else 10)
+        conformance.judge(first, module_directory(go, "connectconformance"), report)
 
 
 if __name__ == "__main__":

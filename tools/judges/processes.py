@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import trustme
 
-__all__ = ["ROOT", "Certificates", "Finished", "Judgement", "python", "run", "serving"]
+__all__ = ["ROOT", "Certificates", "Finished", "Judgement", "Stalls", "python", "run", "serving"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _START = 30.0  # seconds for a server to say where it listens
@@ -56,16 +57,16 @@ class Finished:
 
 def python(*arguments: str) -> list[str]:
     """The command for a Python program of ours. Warnings are errors, as in the tests."""
-    return [sys.executable, "-X", "dev", "-W", "error", *arguments]
+    return [sys.executable, "-W", "error", *arguments]
 
 
-def run(command: list[str], *, seconds: float) -> Finished:
-    """Run a program to its end, at most so long."""
+def run(command: list[str], *, seconds: float, **environment: str) -> Finished:
+    """Run a program to its end, at most so long, with these environment variables beside our own."""
     try:
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env=_environment(),
+            env={**_environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -128,6 +129,35 @@ def serving(command: list[str], where: str, *, drains: bool) -> Iterator[int]:
         reader.join()
         assert process.stdout is not None
         process.stdout.close()
+
+
+class Stalls:
+    """Measures, while a `with` block runs, how long the machine stood still: how late a short sleep was.
+
+    Attributes:
+        longest: Seconds.
+    """
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch)
+
+    def _watch(self) -> None:
+        pause = 0.02
+        while True:
+            slept = time.monotonic()
+            if self._over.wait(pause):
+                return
+            self.longest = max(self.longest, time.monotonic() - slept - pause)
+
+    def __enter__(self) -> Stalls:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watcher.join()
 
 
 def _environment() -> dict[str, str]:

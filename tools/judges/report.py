@@ -40,7 +40,7 @@ class Report:
         tally.skipped += skipped
         tally.seconds += now - self._since
         self._since = now
-        print(f"  {program:<26} {group:<52} {_counts(passed, failed, skipped)}", flush=True)
+        print(f"  {program:<26} {group:<54} {_counts(passed, failed, skipped)}", flush=True)
         if words:
             print("\n".join(f"      {line}" for line in words.strip().splitlines()), flush=True)
 
