@@ -31,6 +31,7 @@ from benchmarks.attacks.attacker import (
     message,
     request,
 )
+from wirelane import Limits
 
 MIB = 1024 * 1024
 CALM = "GOAWAY ENHANCE_YOUR_CALM"
@@ -365,9 +366,9 @@ def large_message(port: int) -> str:
 
 
 def gzip_bomb(port: int) -> str:
-    """256 MiB of zeros in 256 KiB of gzip."""
+    """60 MiB of zeros in 60 KiB of gzip, which a window holds."""
     squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = b"".join([squeezer.compress(bytes(MIB)) for _ in range(256)]) + squeezer.flush()
+    bomb = b"".join([squeezer.compress(bytes(MIB)) for _ in range(60)]) + squeezer.flush()
     with Attacker(port) as attacker:
         attacker.send(attacker.call(1, request(extra=[("grpc-encoding", "gzip")]), None, end=False))
         body = message(bomb, 1)
@@ -384,16 +385,17 @@ def large_frame(port: int) -> str:
 
 
 def deaf_handlers(port: int) -> str:
-    """100 calls whose handlers do not read, and 1 MiB for each."""
-    return _fill(port, frame(DATA, 0, 1, message(bytes(16_379))), 64)
+    """100 calls whose handlers do not read, and all that the windows allow for each."""
+    return _fill(port, frame(DATA, 0, 1, message(bytes(16_379))))
 
 
 def tiny_messages(port: int) -> str:
     """The same in empty messages: 5 octets on the wire, an object each in memory."""
-    return _fill(port, frame(DATA, 0, 1, message(b"") * 3276), 64)
+    return _fill(port, frame(DATA, 0, 1, message(b"") * 3276))
 
 
-def _fill(port: int, data: bytes, times: int) -> str:
+def _fill(port: int, data: bytes) -> str:
+    times = Limits().initial_window // (len(data) - 9)
     with Attacker(port) as attacker:
         for stream in odd(100):
             attacker.send(attacker.call(stream, request("Deaf"), None, end=False))

@@ -16,7 +16,7 @@ MOST_GROWTH = 32 * MIB
 
 
 # Windows of streams that nobody reads add up to more than this.
-UNREAD = {"handlers that do not read", "tiny messages"}
+UNREAD = {"tiny messages"}
 
 
 def _row(attack: Attack) -> object:

@@ -216,7 +216,8 @@ async def test_what_was_under_way_when_the_server_answered_early_is_passed_over(
             trailers = await raw.next(HEADERS)
         raw.write(frame(DATA, 0, 1, message(b"late")) * 10_000, frame(DATA, END_STREAM, 1))
         raw.write(frame(PING, 0, 0, b"the end!"))
-        assert (await raw.next(PING)).payload == b"the end!"
+        while (await raw.next(PING)).payload != b"the end!":
+            pass  # one that measures
 
     await raw_conversation(server, talk)
 

@@ -166,10 +166,11 @@ async def test_messages_before_one_above_the_limit_are_given_out(link: Link) -> 
         assert stream.ending.code is StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_a_message_larger_than_the_window_arrives(link: Link) -> None:
+async def test_a_message_larger_than_the_window_arrives_when_it_is_waited_for(link: Link) -> None:
     limits = Limits(initial_window=20_000, connection_window=65_535)
     async with client_and_raw_server(link, limits=limits) as (client, raw):
         stream = await unary(client)
+        reading = asyncio.ensure_future(ended(stream))
         head = await raw.request()
         raw.write(raw.headers(head.stream, RESPONSE))
         whole, window, position = message(b"m" * 200_000), 20_000, 0
@@ -183,7 +184,7 @@ async def test_a_message_larger_than_the_window_arrives(link: Link) -> None:
                 update = await raw.next(WINDOW_UPDATE)
                 window += int.from_bytes(update.payload, "big") if update.stream else 0
         raw.write(raw.headers(head.stream, OK, end=True))
-        assert await ended(stream) == [b"m" * 200_000]
+        assert await reading == [b"m" * 200_000]
 
 
 async def test_a_reader_that_stops_holds_back_its_own_stream_only(link: Link) -> None:

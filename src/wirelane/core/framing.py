@@ -75,6 +75,11 @@ class MessageReader:
         """Bytes kept of a message that is not whole yet, its prefix included; 0 at a boundary."""
         return self._have if self._length < 0 else self._have + PREFIX
 
+    @property
+    def missing(self) -> int:
+        """Bytes that the message which is not whole yet still lacks, as far as known: the rest of its prefix, or all."""
+        return PREFIX - self._have if self._length < 0 else self._length - self._have
+
     def feed(self, data: bytes) -> list[tuple[bool, bytes]]:
         """Take bytes in; return every message that is whole now, as (compressed, payload).
 

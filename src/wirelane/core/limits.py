@@ -22,6 +22,7 @@ _RANGES: Final[dict[str, tuple[int, int | None]]] = {
     "max_receive_message": (0, 2**32 - 1),  # four bytes of length
     "max_send_message": (0, 2**32 - 1),
     "initial_window": (1, 2**31 - 1),  # RFC 9113, section 6.9.2
+    "max_window": (0, 2**30),  # a window may be 2**31 - 1 at most, and one may have all of it beyond its own
     "connection_window": (65_535, 2**31 - 1),  # it starts at 65,535 and can only be raised
     "max_frame_size": (16_384, 2**24 - 1),  # RFC 9113, section 4.2
     "max_header_list": (1, 2**32 - 1),
@@ -42,7 +43,9 @@ class Limits:
         max_header_fields: The most fields in one header list.
         max_concurrent_streams: The most calls a server takes at once on one connection.
         initial_window: What a peer may send on one stream before it must wait for us.
-        connection_window: The same for all streams of a connection together.
+        max_window: By how much the windows of a connection's streams may grow beyond that, all together, and how large
+            one may become, where readers keep up and the network carries so much.
+        connection_window: What a peer may send on all streams of a connection together; grows with them.
         max_frame_size: The longest HTTP/2 frame to accept.
         max_continuations: The most CONTINUATION frames in one header block.
         max_settings: The most parameters in one SETTINGS frame.
@@ -76,7 +79,8 @@ class Limits:
     max_header_list: int = 16 * _KIB  # C-core's hard limit; gRPC suggests 8 KiB
     max_header_fields: int = 128  # Envoy allows 100; bounds the many-tiny-fields attack (CVE-2026-49975)
     max_concurrent_streams: int = 100  # the least that RFC 9113, section 6.5.2, recommends
-    initial_window: int = _MIB  # grpc-java
+    initial_window: int = 64 * _KIB  # gRPC in Go and C, .NET; what Envoy advises at the edge
+    max_window: int = 16 * _MIB  # the limit of grpc-go and .NET
     connection_window: int = 4 * _MIB  # grpclib
     max_frame_size: int = 16_384  # the default and least of RFC 9113
     max_continuations: int = 8  # nghttp2

@@ -23,6 +23,7 @@ from hpack import HPACKError
 
 from wirelane.http2.budget import Conduct
 from wirelane.http2.control import finish_drain, read_control, start_drain
+from wirelane.http2.flow import Flow
 from wirelane.http2.frames import (
     CONTINUATION,
     DATA,
@@ -83,6 +84,8 @@ class Connection(Output):
         ended: No more input is read and no more frames are made.
         goaway: A GOAWAY was received or sent: no stream may be opened.
         goaway_sent: A GOAWAY was sent.
+        recv_window: Octets of DATA that we let the peer send on the whole connection.
+        low_window: What `recv_window` falls to before `flow` looks again.
         settings_received: The peer's first SETTINGS have arrived.
         conduct: What the peer did that costs work and moves nothing.
         waiting: Input waits for `resume`.
@@ -108,11 +111,11 @@ class Connection(Output):
         self.initial_window = limits.initial_window
         # A peer that has not read our SETTINGS yet may send as much as the default allows (section 6.9.3).
         self.window_slack = max(0, DEFAULT_WINDOW - limits.initial_window)
-        self.recv_window = limits.connection_window
+        self.recv_window = self.low_window = limits.connection_window
         self.next_stream_id = 1 if client else 2
         self.last_peer_stream = 0
         self.accepted_up_to = MAX_STREAM_ID
-        self._low_window = limits.connection_window // 2
+        self.flow = Flow(self)
         self._hard_header_list = max(8 * limits.max_header_list, 131_072)
         self._decoder = HeaderDecoder(self._hard_header_list)
         self._head_kind = BlockKind.RESPONSE if client else BlockKind.REQUEST
@@ -237,8 +240,8 @@ class Connection(Output):
                 ):
                     # As `_data`, for what most frames are: no padding, no content-length, within the window.
                     self.recv_window -= length
-                    if self.recv_window <= self._low_window:
-                        self._refill_window()
+                    if self.recv_window <= self.low_window:
+                        self.flow.look()
                     stream.recv_window -= length
                     if not flags:
                         stream.on_data(data[start:end], False)
@@ -278,8 +281,8 @@ class Connection(Output):
         if stream_id == 0:
             raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0")
         self.recv_window -= size
-        if self.recv_window <= self._low_window:
-            self._refill_window()
+        if self.recv_window <= self.low_window:
+            self.flow.look()
         padding = 0
         if flags & PADDED:
             if not size or data[start] >= size:
@@ -314,19 +317,6 @@ class Connection(Output):
         stream.on_data(data[start:end], end_stream)
         if end_stream and stream.local_closed:
             self._forget(stream)
-
-    def _refill_window(self) -> None:
-        """Give the connection's window back (section 6.9).
-
-        It is given back when it arrives and each stream's when its messages are taken: a slow reader stops its own
-        stream only, and holds at most one stream window.
-        """
-        if self.recv_window < 0:
-            raise ProtocolViolation(
-                ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window allows"
-            )
-        self.write(window_update(0, self.limits.connection_window - self.recv_window))
-        self.recv_window = self.limits.connection_window
 
     def _headers(self, payload: bytes, flags: int, stream_id: int) -> None:
         """Section 6.2. Priority is read over (section 5.3.2), except that a stream may not depend on itself."""
@@ -515,6 +505,8 @@ class Connection(Output):
         self._forget(stream)
 
     def _forget(self, stream: Stream) -> None:
+        if stream.window != self.initial_window:
+            self.flow.leave(stream)
         if self.streams.pop(stream.id, None) is not None:
             self.owner.stream_closed(stream)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from struct import unpack, unpack_from
 from typing import TYPE_CHECKING
 
+from wirelane.http2.flow import PROBE
 from wirelane.http2.frames import (
     ACK,
     GOAWAY,
@@ -112,6 +113,8 @@ def _ping(connection: Connection, flags: int, stream_id: int, payload: bytes) ->
             # gRFC A8 names the code and the text.
             raise ProtocolViolation(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
         _reply(connection, ping(payload, ack=True))
+    elif payload == PROBE:
+        connection.flow.measured()
     elif payload == _DRAIN_PING:
         finish_drain(connection)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from wirelane.http2.frames import window_update
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,6 +29,7 @@ class Stream:
         remote_closed: The peer sent END_STREAM or the stream was reset.
         send_window: Octets the peer lets us send on this stream; may be negative (section 6.9.2).
         recv_window: Octets we still let the peer send.
+        window: Octets we let it send while nothing is given back.
     """
 
     __slots__ = (
@@ -46,6 +45,7 @@ class Stream:
         "recv_window",
         "remote_closed",
         "send_window",
+        "window",
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -54,7 +54,7 @@ class Stream:
         self.local_closed = False
         self.remote_closed = False
         self.send_window = connection.peer_initial_window
-        self.recv_window = connection.initial_window
+        self.recv_window = self.window = connection.initial_window
         self._unreturned = 0
         # Data that flow control did not take yet, (octets, END_STREAM) in order; made on first use.
         self._pending: deque[tuple[memoryview, bool]] | None = None
@@ -80,6 +80,10 @@ class Stream:
         """Whether the peer may reset the stream now without its being held against it (see `budget`)."""
         return False
 
+    def starved(self) -> bool:
+        """Whether the reader has waited for octets since this was last asked, so that a larger window may help it."""
+        return False
+
     def on_drained(self) -> None:
         """Everything that was given to `send` has been taken by flow control."""
 
@@ -94,16 +98,28 @@ class Stream:
         return bool(self._pending) or self._pending_trailers is not None
 
     def return_window(self, octets: int) -> None:
-        """Let the peer send `octets` more. They are announced in batches of half a window (section 6.9)."""
+        """Let the peer send `octets` more. They are announced in batches of a quarter of the window (section 6.9).
+
+        So at least three quarters can move in a round trip, which is what `Flow` takes for a window that limits.
+        """
         if self.remote_closed:
             return
         unreturned = self._unreturned + octets
-        if unreturned * 2 < self.connection.initial_window:
+        if unreturned * 4 < self.window:
             self._unreturned = unreturned
             return
-        self.recv_window += unreturned
-        self.connection.write(window_update(self.id, unreturned))
         self._unreturned = 0
+        self.connection.flow.give(self, unreturned)
+
+    def make_room(self, octets: int) -> int:
+        """Let the peer send `octets` in all from now on; return how many of them are given ahead of their return."""
+        short = octets - self.recv_window
+        if short <= 0 or self.remote_closed:
+            return 0
+        ahead = max(0, short - self._unreturned)
+        unreturned, self._unreturned = self._unreturned, 0
+        self.connection.flow.give(self, unreturned + ahead)
+        return ahead
 
     def queue(self, data: bytes | memoryview, end_stream: bool) -> None:
         """Keep what flow control does not take now; the engine sends it when a window opens."""

@@ -1,8 +1,8 @@
 """What the calls of both ends share: octets in, whole messages out, the window given back as they are taken.
 
-The octets of whole messages are given back to the peer when the message is taken; those of an incomplete one at once
-if it is the next to be taken, or a message larger than the window could never arrive. So a reader that stops holds at
-most one window and one message.
+The window is given back to the peer when a message is taken. A message larger than the window can arrive only because it
+is waited for: then as much more is given ahead as it needs. So a reader that stops holds one window and no more, and one
+that waits one message besides.
 
 Most DATA frames hold exactly one message: it goes from the frame to the queue with nothing in between. A
 `MessageReader` is made for the first one that does not.
@@ -33,14 +33,14 @@ class CallStream(Stream):
     """A stream of messages."""
 
     __slots__ = (
+        "_ahead",
         "_all_in",
-        "_early",
-        "_held",
         "_messages",
         "_owner",
         "_reader",
         "_receiver",
         "_send_waiter",
+        "_waited",
         "_whole",
     )
 
@@ -50,10 +50,9 @@ class CallStream(Stream):
         self._messages: deque[Part] | None = None
         self._reader: MessageReader | None = None
         self._all_in = False
-        # Octets of the next message given back before it was complete, to be taken off when it is taken.
-        self._early = 0
-        # Octets of the incomplete message not given back, because whole ones wait before it.
-        self._held = 0
+        # Octets of the window given ahead for the message that is waited for, to be taken off when it is taken.
+        self._ahead = 0
+        self._waited = False
         self._receiver: asyncio.Future[None] | None = None
         self._whole: asyncio.Future[None] | None = None
         self._send_waiter: asyncio.Future[None] | None = None
@@ -77,6 +76,8 @@ class CallStream(Stream):
         """
         if self._whole is not None and not self._whole.done():
             raise BusyError("another task is already waiting for the end of this call")
+        if self._inside_message:
+            self._make_room()
         future = self._whole = self._owner.loop.create_future()
         return future
 
@@ -88,12 +89,11 @@ class CallStream(Stream):
         message = messages.popleft()
         if self.remote_closed:
             return message
-        size = len(message[1]) + PREFIX - self._early
-        self._early = 0
-        if self._held and not messages:
-            # The incomplete message is the next one now.
-            size += self._held
-            self._early, self._held = self._held, 0
+        size = len(message[1]) + PREFIX
+        if self._ahead:
+            paid = min(self._ahead, size)
+            self._ahead -= paid
+            size -= paid
         self.return_window(size)
         return message
 
@@ -108,6 +108,9 @@ class CallStream(Stream):
                 return None
             if self._receiver is not None:
                 raise BusyError("another task is already waiting for a message of this call")
+            self._waited = True
+            if self._inside_message:
+                self._make_room()
             await wait_for(self, "_receiver", self._owner.loop.create_future())
         return self.receive_nowait()
 
@@ -143,13 +146,20 @@ class CallStream(Stream):
             raise
         if found:
             messages.extend(found)
-            self._held = reader.pending
             self._wake_reader()
-        elif messages:
-            self._held += len(data)
-        elif data:
-            self._early += len(data)
-            self.return_window(len(data))
+        if reader.pending and (_waits(self._receiver) or _waits(self._whole)):
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Let all of the incomplete message arrive, however small the window: somebody waits for it."""
+        assert self._reader is not None
+        missing = self._reader.missing
+        if missing > self.recv_window:
+            self._ahead += self.make_room(missing)
+
+    def starved(self) -> bool:
+        waited, self._waited = self._waited, False
+        return waited or self._whole is not None
 
     @property
     def _inside_message(self) -> bool:
@@ -173,3 +183,7 @@ class CallStream(Stream):
     def _wake_sender(self) -> None:
         if self._send_waiter is not None and not self._send_waiter.done():
             self._send_waiter.set_result(None)
+
+
+def _waits(future: asyncio.Future[None] | None) -> bool:
+    return future is not None and not future.done()

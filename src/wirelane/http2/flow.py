@@ -1,0 +1,164 @@
+"""Receive windows: how much the peer may send before it must wait for our readers (RFC 9113 section 5.2).
+
+Two rules, which together never stall a reader that keeps up and never let one that does not cost memory:
+
+- The connection's window is given back when octets arrive, and never stops anybody. A stream's window is given back when
+  its messages are taken. So a slow reader stops its own stream and no other, and what a peer can make us hold is the sum
+  of the streams' windows. (What a reader is waiting for comes on top: one message, which must be able to arrive.)
+- A stream begins with `initial_window`. Beyond that its window grows to what the connection moves in a round trip, but
+  only while its reader waits for more, and only from a stock that the streams of a connection share, `max_window`. .NET's
+  HttpClient grows the windows of single streams likewise, from 64 KiB to 16 MiB.
+
+The bandwidth-delay product is measured as grpc-go and C-core do: a PING leaves when DATA arrives, and what has arrived
+when its acknowledgement does was sent in one round trip. If that is near to the window, and faster than ever before, the
+window is what limits, and is set to twice as much. There is one such PING under way at most and none without DATA; after
+a round trip that moved little the next waits for half a window of octets, so that small calls see few of them. Servers
+that count PINGs (gRFC A8) begin anew whenever they send DATA, so these are never held against us.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from wirelane.http2.frames import MAX_WINDOW, ErrorCode, ProtocolViolation, ping, window_update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wirelane.http2.connection import Connection
+    from wirelane.http2.stream import Stream
+
+__all__ = ["PROBE", "Flow"]
+
+PROBE = b"wl-probe"
+"""The payload of the PING that measures."""
+
+# What counts as faster: a window that limits and is doubled makes it nearly twice as fast.
+_FASTER = 1.1
+# A pause that the next octet ends.
+_AT_ONCE = 1
+
+
+class Flow:
+    """The receive windows of one connection.
+
+    Attributes:
+        size: The window of the connection.
+        target: How large the window of a stream may be: twice what arrived in a round trip, at least as far as known.
+        stock: Octets that the windows of streams may still grow by, all together.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_connection",
+        "_fastest",
+        "_granted",
+        "_initial",
+        "_most",
+        "_pause",
+        "_probe_at",
+        "_probe_from",
+        "_probing",
+        "size",
+        "stock",
+        "target",
+    )
+
+    def __init__(self, connection: Connection, clock: Callable[[], float] = time.monotonic) -> None:
+        limits = connection.limits
+        self._connection = connection
+        self._clock = clock
+        self._initial = self.target = limits.initial_window
+        self._most = self.stock = limits.max_window
+        self.size = self._granted = limits.connection_window
+        self._fastest = 0.0
+        self._probing = False
+        # Octets of DATA to wait for before the next PING.
+        self._pause = self.target // 2
+        self._probe_at = 0.0
+        self._probe_from = 0
+        self._wait()
+
+    @property
+    def arrived(self) -> int:
+        """Octets of DATA that have arrived on the connection."""
+        return self._granted - self._connection.recv_window
+
+    # The connection
+
+    def _wait(self) -> None:
+        """Say when to look again: when half of the window is used, or so much has arrived that a PING is due."""
+        connection = self._connection
+        connection.low_window = self.size // 2
+        if not self._probing and self.target < self._most:
+            connection.low_window = max(connection.low_window, connection.recv_window - self._pause)
+
+    def look(self) -> None:
+        """Give the connection's window back when half of it is used, and measure when it is time.
+
+        Raises:
+            ProtocolViolation: The peer has sent more than the window.
+        """
+        connection = self._connection
+        left = connection.recv_window
+        if left < 0:
+            raise ProtocolViolation(
+                ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window allows"
+            )
+        if left * 2 <= self.size:
+            more = self.size - left
+            connection.write(window_update(0, more))
+            connection.recv_window += more
+            self._granted += more
+        if not self._probing and self.target < self._most:
+            self._probing = True
+            self._probe_at = self._clock()
+            if self._pause != _AT_ONCE:
+                self._probe_from = self.arrived
+            connection.write(ping(PROBE))
+        self._wait()
+
+    def measured(self) -> None:
+        """The PING has come back: what arrived since it left is what the peer sends in one round trip."""
+        if not self._probing:
+            return
+        self._probing = False
+        arrived = self.arrived
+        sample = arrived - self._probe_from
+        # What moves much is measured again from the next DATA on, counted whole: a window that is too small comes in one
+        # burst for each round trip, and the PING belongs to its beginning.
+        self._pause = _AT_ONCE if sample * 4 >= self.target else self.target // 2
+        self._probe_from = arrived
+        # A clock may stand still.
+        speed = sample / max(self._clock() - self._probe_at, 1e-6)
+        # As grpc-go: near to the window means at least two thirds of it. A round trip that is only longer than before,
+        # because octets stand in queues on the way, moves nothing faster and needs no larger window.
+        if sample * 3 >= self.target * 2 and speed > _FASTER * self._fastest:
+            self._fastest = speed
+            self.target = min(2 * sample, self._most)
+            # So much that it limits nobody, although it is given back by halves.
+            self.size = min(max(self.size, 2 * self.target), MAX_WINDOW)
+        self._wait()
+
+    # Streams
+
+    def give(self, stream: Stream, octets: int) -> None:
+        """Let the peer send `octets` more on a stream, and if its reader waits, as many more as its window lacks."""
+        more = min(self.target - stream.window, self.stock)
+        if stream.starved() and more > 0:
+            self.stock -= more
+            stream.window += more
+            octets += more
+        stream.recv_window += octets
+        self._connection.write(window_update(stream.id, octets))
+
+    def leave(self, stream: Stream) -> None:
+        """A stream is closed: others may have what its window had grown by."""
+        self.stock += stream.window - self._initial
+        stream.window = self._initial
+
+    def __repr__(self) -> str:
+        return (
+            f"<Flow connection {self.size}, streams {self._initial} to {self.target}, {self.stock} in stock>"
+        )

@@ -1,0 +1,344 @@
+"""Receive windows: they grow to what a link carries in a round trip, for readers that keep up, and no further."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+
+from support.wire_support import (
+    ACK,
+    DATA,
+    END_STREAM,
+    HEADERS,
+    PING,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+)
+from wirelane.core.limits import Limits
+from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
+from wirelane.http2.flow import PROBE, Flow
+
+HEAD = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a/b"))
+KIB, MIB = 1024, 1024 * 1024
+
+
+class Clock:
+    """The time of a link, in milliseconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> float:
+        return self.now / 1000
+
+
+class Reader(Stream):
+    """A stream whose reader takes what comes at once; or nothing, while it is lazy."""
+
+    __slots__ = ("heard", "held", "lazy")
+
+    def __init__(self, connection: Connection, *, lazy: bool = False) -> None:
+        super().__init__(connection)
+        self.heard = self.held = 0
+        self.lazy = lazy
+
+    def on_data(self, data: bytes, end_stream: bool) -> None:
+        self.heard += len(data)
+        if self.lazy:
+            self.held += len(data)
+        else:
+            self.return_window(len(data))
+
+    def starved(self) -> bool:
+        return not self.lazy
+
+
+class Side:
+    """One end of a link. It opens, or accepts, streams whose readers are `Reader`."""
+
+    def __init__(self, clock: Clock, *, client: bool, limits: Limits | None = None) -> None:
+        self.over: list[str] = []
+        self.streams: list[Reader] = []
+        self.lazy = False
+        self.engine = Connection(client=client, owner=self, limits=limits or Limits())
+        self.engine.flow = Flow(self.engine, clock)
+        self.engine.start()
+        self.pings = 0
+
+    def output_ready(self) -> None: ...
+    def stream_closed(self, stream: Stream) -> None: ...
+    def settings_changed(self) -> None: ...
+    def goaway_received(self, code: int, reason: str) -> None: ...
+
+    def input_waits(self) -> None:
+        raise AssertionError("more than a turn's work in one read")
+
+    def engine_ended(self, code: int, reason: str) -> None:
+        self.over.append(reason)
+
+    def stream_requested(self, block: HeaderBlock) -> Stream:
+        self.streams.append(Reader(self.engine, lazy=self.lazy))
+        return self.streams[-1]
+
+    def open(self) -> Reader:
+        stream = Reader(self.engine)
+        self.engine.open(stream, HEAD, None)
+        self.streams.append(stream)
+        return stream
+
+    def say(self) -> bytes:
+        octets = b"".join(self.engine.take())
+        self.pings += octets.count(frame(PING, 0, 0, PROBE))
+        return octets
+
+
+class Link:
+    """A client that sends to a server, over a line with a delay each way and a speed towards the server."""
+
+    def __init__(self, *, delay: int, speed: int, limits: Limits | None = None) -> None:
+        self.clock = Clock()
+        self.delay, self.speed = delay, speed
+        self.client = Side(self.clock, client=True)
+        self.server = Side(self.clock, client=False, limits=limits)
+        self._up: deque[tuple[int, bytes]] = deque()
+        self._down: deque[tuple[int, bytes]] = deque()
+        self._queue = b""
+        self.run(4 * delay + 4)
+
+    def run(self, milliseconds: int) -> None:
+        for _ in range(milliseconds):
+            self.clock.now += 1
+            self._queue += self.client.say()
+            # A socket takes so much; the engine keeps the rest.
+            self.client.engine.writable = len(self._queue) < 4 * self.speed
+            if self.client.engine.writable:
+                self.client.engine.pump()
+            sent, self._queue = self._queue[: self.speed], self._queue[self.speed :]
+            self._up.append((self.clock.now + self.delay, sent))
+            self._down.append((self.clock.now + self.delay, self.server.say()))
+            while self._up[0][0] <= self.clock.now:
+                self.server.engine.receive(self._up.popleft()[1])
+            while self._down[0][0] <= self.clock.now:
+                self.client.engine.receive(self._down.popleft()[1])
+        assert not self.client.over
+        assert not self.server.over
+
+    def send(self, octets: int, streams: int = 1) -> list[Reader]:
+        """Send so much on each of so many new streams; the server's ends of them."""
+        before = len(self.server.streams)
+        for _ in range(streams):
+            self.client.engine.send(self.client.open(), bytes(octets))
+        self.run(2 * self.delay + 2)
+        return self.server.streams[before:]
+
+
+@pytest.mark.parametrize(("delay", "speed"), [(50, 100 * KIB), (10, 200 * KIB), (5, 50 * KIB)])
+def test_a_reader_that_keeps_up_gets_what_the_link_carries(delay: int, speed: int) -> None:
+    link = Link(delay=delay, speed=speed)
+    (stream,) = link.send(800 * MIB)
+    link.run(60 * delay)
+    heard = stream.heard
+    link.run(20 * delay)
+    assert stream.heard - heard > 0.9 * speed * 20 * delay
+    product = 2 * delay * speed
+    assert product <= stream.window <= 4 * product
+    assert link.server.engine.flow.target == stream.window
+
+
+def test_a_window_of_fixed_size_would_have_stalled_it() -> None:
+    link = Link(delay=50, speed=100 * KIB, limits=Limits(max_window=0))
+    (stream,) = link.send(800 * MIB)
+    link.run(4000)
+    assert stream.window == 64 * KIB
+    assert stream.heard < 64 * KIB * (4000 // 100 + 3)
+    assert link.server.pings == 0
+
+
+def test_windows_grow_no_further_than_the_limit() -> None:
+    link = Link(delay=50, speed=200 * KIB, limits=Limits(max_window=MIB))
+    (stream,) = link.send(800 * MIB)
+    link.run(6000)
+    assert stream.window == MIB
+    pings = link.server.pings
+    link.run(2000)
+    assert link.server.pings == pings  # there is nothing left to learn
+
+
+def test_a_link_that_only_holds_octets_up_does_not_make_windows_grow() -> None:
+    # 20 KiB in a millisecond and 6 ms until a PING is back: 120 KiB, however much waits in queues on the way.
+    link = Link(delay=2, speed=20 * KIB)
+    (stream,) = link.send(100 * MIB)
+    link.run(4000)
+    assert stream.window <= 4 * 6 * 20 * KIB
+    assert stream.heard > 0.9 * 20 * KIB * 4000
+
+
+def test_the_connection_window_grows_with_the_streams() -> None:
+    link = Link(delay=50, speed=200 * KIB, limits=Limits(connection_window=65_535))
+    (stream,) = link.send(800 * MIB)
+    link.run(2500)
+    heard = stream.heard
+    link.run(500)
+    assert link.server.engine.flow.size == 2 * stream.window
+    assert stream.heard - heard > 0.75 * 16 * MIB * 5
+
+
+def test_a_lazy_reader_holds_one_initial_window_whatever_the_link_carries() -> None:
+    link = Link(delay=10, speed=400 * KIB)
+    (busy,) = link.send(800 * MIB)
+    link.run(1000)
+    assert busy.window > MIB
+    link.server.lazy = True
+    (lazy,) = link.send(20 * MIB)
+    heard = busy.heard
+    link.run(200)
+    assert lazy.held == lazy.heard == 64 * KIB
+    assert busy.heard - heard > 0.9 * 400 * KIB * 200
+
+
+def test_all_streams_together_hold_no_more_than_their_own_windows_and_the_stock() -> None:
+    limits = Limits(max_window=2 * MIB)
+    link = Link(delay=50, speed=400 * KIB, limits=limits)
+    streams = link.send(50 * MIB, streams=30)
+    link.run(2000)
+    flow = link.server.engine.flow
+    assert sum(stream.window - 64 * KIB for stream in streams) == 2 * MIB - flow.stock
+    assert flow.stock == 0
+    for stream in streams:
+        stream.lazy = True
+    link.run(2000)
+    assert sum(stream.held for stream in streams) <= 30 * 64 * KIB + 2 * MIB
+
+
+def test_a_stream_that_ends_leaves_its_share_to_others() -> None:
+    limits = Limits(max_window=MIB)
+    link = Link(delay=50, speed=200 * KIB, limits=limits)
+    (first,) = link.send(800 * MIB)
+    link.run(4000)
+    assert (first.window, link.server.engine.flow.stock) == (MIB, 64 * KIB)
+    (second,) = link.send(800 * MIB)
+    link.run(500)
+    assert second.window <= 128 * KIB
+    link.client.engine.reset(link.client.streams[0], ErrorCode.CANCEL)
+    link.run(4000)
+    assert (second.window, link.server.engine.flow.stock) == (MIB, 64 * KIB)
+
+
+class Alone:
+    """One engine, with the test for its peer."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.clock = Clock()
+        self.side = Side(self.clock, client=True, limits=limits)
+        self.engine = self.side.engine
+        self.engine.receive(frame(SETTINGS, 0, 0))
+        self.stream = self.side.open()
+        # :status 200
+        self.engine.receive(frame(HEADERS, 4, 1, b"\x88"))
+        self.said()
+
+    def data(self, size: int, flags: int = 0) -> None:
+        self.engine.receive(frame(DATA, flags, 1, bytes(size)))
+
+    def said(self, *kinds: int) -> list[tuple[int, int, bytes]]:
+        """What the engine said since the last time, of some types: (type, stream, payload)."""
+        octets, frames = self.side.say(), []
+        while octets:
+            size = int.from_bytes(octets[:3], "big")
+            if not kinds or octets[3] in kinds:
+                frames.append((octets[3], int.from_bytes(octets[5:9], "big"), octets[9 : 9 + size]))
+            octets = octets[9 + size :]
+        return frames
+
+    def back(self) -> None:
+        self.clock.now += 10
+        self.engine.receive(frame(PING, ACK, 0, PROBE))
+
+
+def test_one_ping_is_under_way_at_most_and_none_without_data() -> None:
+    alone = Alone()
+    assert alone.said(PING) == []
+    for _ in range(3):
+        alone.data(16_000)
+    assert alone.said(PING) == [(PING, 0, PROBE)]
+    for _ in range(20):
+        alone.data(16_000)
+    assert alone.said(PING) == []
+    alone.back()
+    assert alone.said(PING) == []
+    alone.data(1)
+    assert alone.said(PING) == [(PING, 0, PROBE)]
+
+
+def test_small_calls_see_few_pings() -> None:
+    alone = Alone()
+    for _ in range(10_000):
+        alone.data(100)
+        alone.engine.receive(frame(PING, ACK, 0, PROBE))
+    assert 0 < len(alone.said(PING)) <= 10_000 * 100 // (32 * KIB)
+    assert alone.engine.flow.target == 64 * KIB
+
+
+def test_acknowledgements_that_nobody_waits_for_change_nothing() -> None:
+    alone = Alone()
+    for payload in (PROBE, b"whatever"):
+        alone.engine.receive(frame(PING, ACK, 0, payload))
+    alone.data(16_000)
+    assert alone.said(PING) == []
+    assert alone.engine.flow.target == 64 * KIB
+    assert not alone.side.over
+
+
+def test_a_clock_that_stands_still_does_no_harm() -> None:
+    alone = Alone()
+    for _ in range(50):
+        alone.data(16_000)
+        alone.engine.receive(frame(PING, ACK, 0, PROBE))
+    assert 64 * KIB <= alone.engine.flow.target <= 16 * MIB
+    assert not alone.side.over
+
+
+def test_a_peer_that_never_acknowledges_loses_nothing_but_larger_windows() -> None:
+    alone = Alone()
+    for _ in range(1000):
+        alone.data(16_000)
+    assert not alone.side.over
+    assert alone.stream.window == 64 * KIB
+    assert len(alone.said(PING)) == 1
+
+
+@pytest.mark.parametrize("window", [65_535, 100_000, 4 * MIB])
+def test_more_than_the_window_of_the_connection_ends_it(window: int) -> None:
+    alone = Alone(Limits(connection_window=window, initial_window=8 * MIB, max_window=0))
+    alone.engine.recv_window = 10_000
+    alone.data(10_001)
+    assert alone.side.over == ["the peer broke HTTP/2: more DATA than the connection's window allows"]
+
+
+def test_what_is_given_back_comes_in_batches_of_a_quarter() -> None:
+    alone = Alone(Limits(max_window=0))
+    for _ in range(15):
+        alone.data(1000)
+    assert alone.said(WINDOW_UPDATE) == []
+    alone.data(2000)
+    assert alone.said(WINDOW_UPDATE) == [(WINDOW_UPDATE, 1, (17_000).to_bytes(4, "big"))]
+
+
+def test_room_for_a_message_is_made_of_what_was_not_given_back_first() -> None:
+    alone = Alone(Limits(max_window=0))
+    alone.data(10_000)
+    stream = alone.stream
+    assert stream.recv_window == 64 * KIB - 10_000
+    assert stream.make_room(50_000) == 0
+    assert stream.make_room(60_000) == 0
+    assert stream.recv_window == 64 * KIB
+    assert stream.make_room(MIB) == MIB - 64 * KIB
+    assert stream.recv_window == MIB
+    alone.data(1, END_STREAM)
+    assert stream.make_room(2 * MIB) == 0
+
+
+def test_its_state_is_to_be_seen() -> None:
+    assert repr(Alone().engine.flow) == "<Flow connection 4194304, streams 65536 to 65536, 16777216 in stock>"
