@@ -55,7 +55,9 @@ class SendingCall(BaseCall, Generic[Req]):
         if self._half_closed:
             raise UsageError("no message can be sent after done_sending()")
         payload, compressed = self._pack(message, compress)
-        while not await self._send_part(stream, payload, compressed):
+        while not (
+            stream.send_nowait(payload, compressed) or await self._send_part(stream, payload, compressed)
+        ):
             if not await self._recover(stream):
                 return False
             stream = self._stream

@@ -145,8 +145,17 @@ class Output:
 
         `prefix` goes before the data, so that nobody has to copy the data to put something before it.
         """
-        if stream.local_closed or self.ended:
+        if stream.local_closed or self.ended or self.send_now(stream, data, prefix, end_stream):
             return True
+        if prefix:
+            stream.queue(prefix, False)
+        stream.queue(data, end_stream)
+        self._blocked[stream.id] = stream
+        self.pump_stream(stream)
+        return not stream._pending
+
+    def send_now(self, stream: Stream, data: bytes, prefix: bytes, end_stream: bool) -> bool:
+        """Send data in one frame if the windows take it; else do nothing. The stream is open."""
         size = len(prefix) + len(data)
         if (
             size <= stream.send_window
@@ -170,12 +179,7 @@ class Output:
                 if stream.remote_closed:
                     self._forget(stream)
             return True
-        if prefix:
-            stream.queue(prefix, False)
-        stream.queue(data, end_stream)
-        self._blocked[stream.id] = stream
-        self.pump_stream(stream)
-        return not stream._pending
+        return False
 
     def send_whole(
         self, stream: Stream, head: Stable, data: bytes, *, prefix: bytes = b"", trailers: Stable

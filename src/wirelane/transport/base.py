@@ -164,6 +164,10 @@ class ClientStream(Protocol):
         """
         ...
 
+    def send_nowait(self, payload: bytes, compressed: bool) -> bool:
+        """Send one message and return True, if nothing has to be waited for; else do nothing: `send` tells why."""
+        ...
+
     async def send(self, payload: bytes, *, compressed: bool = False, end: bool = False) -> None:
         """Send one message; returns when flow control has taken it whole. Raises CallEnded, UsageError after end."""
         ...
@@ -311,6 +315,10 @@ class ServerStream(Protocol):
 
     def send_head(self, metadata: Metadata, *, encoding: str | None = None) -> None:
         """Send the response head. Once; quiet after the end; UsageError the second time."""
+        ...
+
+    def send_nowait(self, payload: bytes, compressed: bool) -> bool:
+        """Send one message and return True, if nothing has to be waited for; else do nothing. Needs the head sent."""
         ...
 
     async def send(self, payload: bytes, *, compressed: bool = False) -> None:

@@ -15,10 +15,10 @@ from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from wirelane.core.framing import PREFIX, MessageReader
+from wirelane.core.framing import PREFIX, MessageReader, message_prefix
 from wirelane.errors import BusyError, LimitExceeded, PeerError
 from wirelane.http2 import Stream
-from wirelane.transport.protocol import wait_for
+from wirelane.transport.protocol import BURST, wait_for
 
 if TYPE_CHECKING:
     from wirelane.transport.base import Part
@@ -97,6 +97,16 @@ class CallStream(Stream):
         self.return_window(size)
         return message
 
+    def send_nowait(self, payload: bytes, compressed: bool) -> bool:
+        """Send a message if nothing has to be waited for: flow control, another sender, the others' turn."""
+        owner = self._owner
+        if self.local_closed or self._send_waiter is not None or owner.burst >= BURST:
+            return False
+        if self.connection.send_now(self, payload, message_prefix(payload, compressed), False):
+            owner.burst += 1
+            return True
+        return False
+
     async def _receive(self) -> Part | None:
         """Return the next message; None when there are no more. Cancel-safe.
 
@@ -114,8 +124,42 @@ class CallStream(Stream):
             await wait_for(self, "_receiver", self._owner.loop.create_future())
         return self.receive_nowait()
 
+    def on_data(self, data: bytes, end_stream: bool) -> None:
+        if self._all_in:
+            return
+        if self._reader is None and len(data) >= PREFIX:
+            flag, length = _unpack_prefix(data)
+            if (
+                length + PREFIX == len(data)
+                and flag < 2
+                and length <= self.connection.limits.max_receive_message
+            ):
+                if self._messages is None:
+                    self._messages = deque()
+                self._messages.append((flag == 1, data[PREFIX:]))
+                if self._receiver is not None or self._whole is not None:
+                    self._wake_reader()
+                if end_stream:
+                    self._input_ended()
+                return
+        try:
+            self._take_in(data)
+        except (LimitExceeded, PeerError) as error:
+            self._input_broken(error)
+            return
+        if end_stream:
+            self._input_ended()
+
+    def _input_ended(self) -> None:
+        """The last DATA has come."""
+        raise NotImplementedError
+
+    def _input_broken(self, error: LimitExceeded | PeerError) -> None:
+        """What came is no message that is taken."""
+        raise NotImplementedError
+
     def _take_in(self, data: bytes) -> None:
-        """Add octets of DATA.
+        """Add octets of DATA, however they are cut.
 
         Raises:
             LimitExceeded, PeerError: What MessageReader raises.
@@ -125,18 +169,6 @@ class CallStream(Stream):
             messages = self._messages = deque()
         reader = self._reader
         if reader is None:
-            size = len(data)
-            if size >= PREFIX:
-                flag, length = _unpack_prefix(data)
-                if (
-                    length == size - PREFIX
-                    and flag < 2
-                    and length <= self.connection.limits.max_receive_message
-                ):
-                    messages.append((flag == 1, data[PREFIX:]))
-                    if self._receiver is not None or self._whole is not None:
-                        self._wake_reader()
-                    return
             reader = self._reader = MessageReader(self.connection.limits.max_receive_message)
         try:
             found = reader.feed(data)

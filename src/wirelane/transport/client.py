@@ -233,25 +233,15 @@ class H2ClientStream(CallStream):
         if self._head_waiter is not None:
             _wake(self._head_waiter)
 
-    def on_data(self, data: bytes, end_stream: bool) -> None:
-        if self._ending is not None:
-            return
-        try:
-            self._take_in(data)
-        except LimitExceeded as error:
-            self._break(
-                Ending(
-                    StatusCode.RESOURCE_EXHAUSTED,
-                    f"a message from the server is too large: {error}",
-                    cause=error,
-                )
-            )
-            return
-        except PeerError as error:
+    def _input_ended(self) -> None:
+        self._finish(Ending(StatusCode.UNKNOWN, "the server ended the call without trailers"))
+
+    def _input_broken(self, error: LimitExceeded | PeerError) -> None:
+        if isinstance(error, LimitExceeded):
+            text = f"a message from the server is too large: {error}"
+            self._break(Ending(StatusCode.RESOURCE_EXHAUSTED, text, cause=error))
+        else:
             self._break(Ending(StatusCode.INTERNAL, str(error), cause=error))
-            return
-        if end_stream:
-            self._finish(Ending(StatusCode.UNKNOWN, "the server ended the call without trailers"))
 
     def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:
         if by_peer:

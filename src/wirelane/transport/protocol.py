@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from wirelane.core.limits import Limits
 
-__all__ = ["H2Protocol", "call_back", "peer_of", "wait_for"]
+__all__ = ["BURST", "H2Protocol", "call_back", "peer_of", "wait_for"]
 
 logger = logging.getLogger("wirelane.transport")
 
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 
 # Messages that one turn of the loop may send on a connection before their senders let others run: a sender that the
 # windows never stop would otherwise keep the loop for as long as it has something to say.
-_BURST = 128
+BURST = 128
 # Octets that may arrive while the engine has others wait for their turn, before the socket is left alone.
 _MOST_UNREAD = 256 * 1024
 
@@ -49,7 +49,7 @@ class H2Protocol(asyncio.Protocol):
         self._cut: asyncio.TimerHandle | None = None
         # The error that the peer's GOAWAY named, in words.
         self._farewell = ""
-        self._burst = 0
+        self.burst = 0
         # When something arrived last, by time.monotonic().
         self.heard_at = monotonic()
 
@@ -142,12 +142,12 @@ class H2Protocol(asyncio.Protocol):
 
     async def take_turn(self) -> None:
         """Count a message that was sent without waiting; after many in one turn, wait for the next."""
-        self._burst += 1
-        if self._burst >= _BURST:
+        self.burst += 1
+        if self.burst >= BURST:
             await asyncio.sleep(0)
 
     def _flush(self) -> None:
-        self._burst = 0
+        self.burst = 0
         engine = self.engine
         transport = self._transport
         output = engine.take()

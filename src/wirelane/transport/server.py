@@ -220,7 +220,7 @@ class H2ServerStream(CallStream):
     def on_headers(self, block: HeaderBlock, end_stream: bool) -> None:
         if self._begun:
             # Trailers of a client carry nothing for us; they end the stream.
-            self._half_close()
+            self._input_ended()
             return
         self._begun = True
         request = self._request
@@ -238,25 +238,18 @@ class H2ServerStream(CallStream):
                 self._all_in = True
             self._owner.begin(self)
 
-    def on_data(self, data: bytes, end_stream: bool) -> None:
-        if self.ended:
-            return
-        try:
-            self._take_in(data)
-        except LimitExceeded as error:
-            self._break(StatusCode.RESOURCE_EXHAUSTED, f"a message of the request is too large: {error}")
-            return
-        except PeerError as error:
-            self._break(StatusCode.INTERNAL, str(error))
-            return
-        if end_stream:
-            self._half_close()
-
-    def _half_close(self) -> None:
+    def _input_ended(self) -> None:
         if self._inside_message:
             self._break(StatusCode.INTERNAL, "the client ended the request inside a message")
         else:
             self._end_messages()
+
+    def _input_broken(self, error: LimitExceeded | PeerError) -> None:
+        if isinstance(error, LimitExceeded):
+            text = f"a message of the request is too large: {error}"
+            self._break(StatusCode.RESOURCE_EXHAUSTED, text)
+        else:
+            self._break(StatusCode.INTERNAL, str(error))
 
     def _break(self, code: StatusCode, message: str) -> None:
         """Answer a client that broke a rule of gRPC; the handler learns it from its next receive or send."""

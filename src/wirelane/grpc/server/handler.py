@@ -237,7 +237,9 @@ class Call:
         messages: AsyncIterator[object] = aiter(cast("AsyncIterable[object]", result))
         try:
             async for message in messages:
-                await self.send(message)
+                part = self._pack(message)
+                if not (self._head_sent and self.stream.send_nowait(part[1], part[0])):
+                    await self._send_part(part)
         finally:
             close = getattr(messages, "aclose", None)
             if close is not None:
@@ -335,7 +337,10 @@ class Call:
 
     async def send(self, message: object) -> None:
         """Send one message of a streaming reply, when flow control lets it. Raises CallEnded."""
-        compressed, payload = self._pack(message)
+        await self._send_part(self._pack(message))
+
+    async def _send_part(self, part: Part) -> None:
+        compressed, payload = part
         if not self._head_sent:
             self.send_head(Metadata())
         self._sending = True
