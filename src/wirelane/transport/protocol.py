@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
 from wirelane.net.connect import describe_os_error
+from wirelane.net.heap import settle_allocator
 from wirelane.transport.base import Peer
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class H2Protocol(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        settle_allocator()
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self.limits.max_send_buffer)
         self.peer = peer_of(self._transport)
