@@ -299,7 +299,7 @@ async def test_clients_without_the_required_certificate_fail_and_those_with_it_a
         ("h2c", "tls", "TLS, on a port without it"),
     ],
 )
-async def test_a_client_that_takes_us_for_something_else_fails_at_once_and_is_logged_once(
+async def test_a_client_that_takes_us_for_something_else_fails_at_once_and_is_logged(
     ca: Certificates, server: str, client: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="wirelane")
@@ -309,7 +309,8 @@ async def test_a_client_that_takes_us_for_something_else_fails_at_once_and_is_lo
                 await grpcio_fails(stub)
         async with grpcio_interop_client(ca, server, port) as stub:
             await grpcio_calls(stub)
-    assert [record.levelname for record in caplog.records if said in record.getMessage()] == ["INFO"]
+    # Once per connection, and only so many of a kind in a while: tests/adversity counts them.
+    assert {record.levelname for record in caplog.records if said in record.getMessage()} == {"INFO"}
 
 
 # ----------------------------------------------------------------------------------------- unix sockets and IPv6
