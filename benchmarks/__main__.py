@@ -89,37 +89,41 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 class Run:
     """All that was asked for, case by case, and what came of it."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self._progress = Console(stderr=True, highlight=False, markup=False)
         self._stacks = all_stacks(options.client, options.server)
         self.figures: list[Figure] = []
         self.failures: list[str] = []
         for stack in self._stacks:
             if stack.missing:
-                self._progress.print(f"without {stack.name}: {stack.missing}")
+                say(f"without {stack.name}: {stack.missing}")
 
     def pairs(self, case: Case) -> list[tuple[Stack, Stack]]:
         return chosen_pairs(case, self._stacks, self._options.client, self._options.server)
 
     def case(self, case: Case) -> list[Figure]:
         """Every pair as often as asked, in turn, so that a slow minute of the machine falls on all alike."""
-        runs: dict[tuple[str, str], list[Figure]] = {}
+        pairs = self.pairs(case)
+        runs: list[list[Figure]] = [[] for _ in pairs]
         for repeat in range(1 if self._options.profile else self._options.repeat):
-            for client, server in self.pairs(case):
+            for (client, server), figures in zip(pairs, runs, strict=True):
                 what = f"{case.name}: {client.name} to {server.name}"
-                self._progress.print(f"{what} ({repeat + 1})")
+                say(f"{what} ({repeat + 1})")
                 try:
-                    figure = measure(case.scaled(self._options.scale), client, server, self._options.profile)
+                    figures.append(
+                        measure(case.scaled(self._options.scale), client, server, self._options.profile)
+                    )
                 except Failed as error:
-                    self._progress.print(str(error), style="red")
+                    say(str(error))
                     self.failures.append(what)
-                else:
-                    runs.setdefault((client.name, server.name), []).append(figure)
-        found = with_ratios([median(figures) for figures in runs.values()])
+        found = with_ratios([median(figures) for figures in runs if figures])
         self.figures += found
         return found
 

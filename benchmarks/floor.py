@@ -102,9 +102,7 @@ async def serve() -> None:
 async def client(port: int, case: work.Case) -> None:
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.create_connection(lambda: Client(*sizes(case)), "127.0.0.1", port)
-    start = loop.time()
-    await protocol.run(case.warm, case.in_flight)
-    count = work.operations_of(case, loop.time() - start)
+    count = await work.warm_up(case, lambda count: protocol.run(count, case.in_flight))
     await work.report(lambda: protocol.run(count, case.in_flight), count)
     transport.close()
 

@@ -33,6 +33,8 @@ MIB = 1024 * 1024
 RECEIVE_LIMIT = 4 * MIB
 # More than any case opens on one connection.
 MOST_STREAMS = 20_000
+# Seconds of a warm-up that say how fast a stack is.
+TELLING = 0.1
 # What services send along: identity, tracing, routing. As long as such things are.
 PAIRS = (
     ("authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJiZW5jaG1hcmsifQ.c2lnbmF0dXJl"),
@@ -57,7 +59,7 @@ class Case:
         kind: unary, server_stream, client_stream, bidi_stream, hold or tcp_lines.
         unit: What an operation is.
         in_flight: Calls at once.
-        warm: Operations of the warm-up.
+        warm: Operations of the warm-up, or more until they take `TELLING`.
         operations: How many to measure; 0: as many as take `seconds`.
         payload: Bytes in a request, and in its reply.
         metadata: Pairs to send with each call.
@@ -264,19 +266,28 @@ async def _run(case: Case, calls: Calls, count: int) -> None:
 async def measure(case: Case, calls: Calls) -> None:
     """Run a case through a stack's client and print the report."""
     await calls.unary(UNARY)(calls.request(name="first"))  # the connection is there
-    start = time.perf_counter()
     if case.kind == "hold":
         await _unary(case, calls, case.warm, 1)
+        count = case.operations
     else:
-        await _run(case, calls, case.warm)
-    count = operations_of(case, time.perf_counter() - start)
+        count = await warm_up(case, lambda count: _run(case, calls, count))
     await report(lambda: _run(case, calls, count), count)
 
 
-def operations_of(case: Case, seconds: float) -> int:
-    """How many operations to measure, as the warm-up took so long: a whole number for each call in flight."""
-    count = case.operations or int(case.warm / seconds * case.seconds)
-    return max(1, -(-count // case.in_flight)) * case.in_flight
+async def warm_up(case: Case, run: Callable[[int], Awaitable[None]]) -> int:
+    """Run until it took long enough to tell; how many operations take the time of the case.
+
+    A whole number for each call in flight.
+    """
+    count, seconds = case.warm, 0.0
+    while True:
+        start = time.perf_counter()
+        await run(count)
+        seconds = time.perf_counter() - start
+        if seconds >= TELLING:
+            break
+        count *= 4
+    return max(1, -(-int(count / seconds * case.seconds) // case.in_flight)) * case.in_flight
 
 
 def mark(what: str) -> None:

@@ -63,17 +63,14 @@ func client(port string, work benchCase) error {
 	return c.measure()
 }
 
+// telling is how long a warm-up takes that says how fast a stack is.
+const telling = 100 * time.Millisecond
+
 func (c *caller) measure() error {
-	began := time.Now()
-	if err := c.warmUp(); err != nil {
+	operations, err := c.warmUp()
+	if err != nil {
 		return err
 	}
-	operations := c.Operations
-	if operations == 0 {
-		operations = int(float64(c.Warm) / time.Since(began).Seconds() * c.Seconds)
-	}
-	// A whole number of calls for each that is in flight.
-	operations = (operations + c.InFlight - 1) / c.InFlight * c.InFlight
 	runtime.GC()
 	c.mark("ready")
 	cpu, began := cpuSeconds(), time.Now()
@@ -89,11 +86,24 @@ func (c *caller) measure() error {
 	return err
 }
 
-func (c *caller) warmUp() error {
-	if c.Kind == "hold" {
-		return c.unary(c.Warm, 1)
+// warmUp returns how many operations to measure: a whole number for each call in flight.
+func (c *caller) warmUp() (int, error) {
+	if err := c.oneCall(0, 0); err != nil { // the connection is there
+		return 0, err
 	}
-	return c.run(c.Warm)
+	if c.Kind == "hold" {
+		return c.Operations, c.unary(c.Warm, 1)
+	}
+	for count := c.Warm; ; count *= 4 {
+		began := time.Now()
+		if err := c.run(count); err != nil {
+			return 0, err
+		}
+		if took := time.Since(began); took >= telling {
+			operations := int(float64(count) / took.Seconds() * c.Seconds)
+			return max(1, (operations+c.InFlight-1)/c.InFlight) * c.InFlight, nil
+		}
+	}
 }
 
 // mark lets the parent measure: it answers with a line when it has.
