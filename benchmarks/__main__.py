@@ -2,7 +2,9 @@
 
 Each server and each client is a process of its own. The figures of one run compare with each other and with nothing
 else: machines differ, and so does one machine from hour to hour. Each pair is measured `--repeat` times, in turn with
-the others, and the median counts.
+the others, and the best run counts. In every second run, the server and the client are bound to a core each, where the
+machine has them: a system may put two processes that talk to each other on one core, and leave the other idle; a stack
+with many threads is better off without.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.figures import Figure, Results, median, with_ratios
-from benchmarks.processes import Failed, Sample, run_client, sample, serving
+from benchmarks.figures import Figure, Results, best, with_ratios
+from benchmarks.processes import Failed, Sample, own_cores, run_client, sample, serving
 from benchmarks.profiling import VARIABLE
 from benchmarks.stacks import Stack, all_stacks, chosen_pairs
 from benchmarks.tables import show_case, show_targets
@@ -28,16 +30,20 @@ from benchmarks.targets import Outcome, outcomes
 from benchmarks.work import CASES, Case
 
 
-def measure(case: Case, client: Stack, server: Stack, profile: str | None = None) -> Figure:
-    """One run of one pair."""
+def measure(
+    case: Case, client: Stack, server: Stack, *, profile: str | None = None, apart: bool = False
+) -> Figure:
+    """One run of one pair; `apart`: with a core for each end."""
+    cores = own_cores() if apart else (None, None)
     marks: dict[str, tuple[Sample, Sample]] = {}
     profiled = {VARIABLE: profile} if profile else {}
-    with serving(server.serve, {**server.environment, **profiled}) as (server_pid, port):
+    with serving(server.serve, {**server.environment, **profiled}, cores[0]) as (server_pid, port):
         report = run_client(
             [*client.client, str(port), json.dumps(asdict(case))],
             {**client.environment, **profiled},
             lambda mark, pid: marks.__setitem__(mark, (sample(pid), sample(server_pid))),
             show=profile == "client",
+            core=cores[1],
         )
     operations = report["operations"]
     (client_ready, server_ready), (_, server_done) = marks["ready"], marks["done"]
@@ -78,7 +84,7 @@ def parsed() -> argparse.Namespace:
         "--server", metavar="TEXT", help="only servers; with --client, pairs that are no rows too"
     )
     parser.add_argument(
-        "--repeat", type=int, default=3, metavar="N", help="runs, of which the median counts (3)"
+        "--repeat", type=int, default=4, metavar="N", help="runs, of which the best counts (4)"
     )
     parser.add_argument("--scale", type=float, default=1.0, help="times of a run of about two seconds (1.0)")
     parser.add_argument("--json", metavar="FILE", help="write the figures here too")
@@ -117,13 +123,12 @@ class Run:
                 what = f"{case.name}: {client.name} to {server.name}"
                 say(f"{what} ({repeat + 1})")
                 try:
-                    figures.append(
-                        measure(case.scaled(self._options.scale), client, server, self._options.profile)
-                    )
+                    profile, scaled = self._options.profile, case.scaled(self._options.scale)
+                    figures.append(measure(scaled, client, server, profile=profile, apart=repeat % 2 == 0))
                 except Failed as error:
                     say(str(error))
                     self.failures.append(what)
-        found = with_ratios([median(figures) for figures in runs if figures])
+        found = with_ratios([best(figures) for figures in runs if figures])
         self.figures += found
         return found
 

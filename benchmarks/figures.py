@@ -1,8 +1,8 @@
-"""The figures of a run: what was measured of a pair of stacks, medians, and ratios against the peer of the same run."""
+"""The figures of a run: what was measured of a pair of stacks, and ratios against the peer of the same run."""
 
 from __future__ import annotations
 
-import statistics
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ class Figure:
         server_memory: The same of the server.
         ratio: `per_second` against grpc.aio in the same place (of TCP, against StreamReader).
         cpu_ratio: The same of CPU: of the end that differs, or of both ends together.
-        runs: Operations per second of each run; the figures are medians over the runs, each by itself.
+        runs: Operations per second of each run; the figures are those of the best.
     """
 
     case: str
@@ -57,13 +57,10 @@ class Figure:
         return self.cpu_of(self.place)
 
 
-def median(figures: list[Figure]) -> Figure:
-    """One figure of the repeats of a measurement."""
-    values: dict[str, float | None] = {}
-    for name in ("per_second", "client_cpu", "server_cpu", "client_memory", "server_memory"):
-        known = [value for figure in figures if (value := getattr(figure, name)) is not None]
-        values[name] = statistics.median(known) if known else None
-    return replace(figures[0], runs=tuple(figure.per_second for figure in figures), **values)  # type: ignore[arg-type]
+def best(figures: list[Figure]) -> Figure:
+    """The repeat of a measurement that did the most per second; whatever else the machine did only takes from it."""
+    found = max(figures, key=operator.attrgetter("per_second"))
+    return replace(found, runs=tuple(figure.per_second for figure in figures))
 
 
 def _is_base(base: Figure, figure: Figure) -> bool:

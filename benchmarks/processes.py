@@ -47,12 +47,28 @@ def sample(pid: int) -> Sample:
     return Sample(cpu, resident)
 
 
+def own_cores() -> tuple[int | None, int | None]:
+    """A core for the server and one for the client, where there are two and the system lets us choose."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None, None
+    cores = sorted(os.sched_getaffinity(0))
+    return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+
+
+def _bind(pid: int, core: int | None) -> None:
+    if core is not None:
+        os.sched_setaffinity(pid, {core})
+
+
 @contextmanager
-def serving(command: Sequence[str], env: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+def serving(
+    command: Sequence[str], env: Mapping[str, str], core: int | None = None
+) -> Iterator[tuple[int, int]]:
     """A server process: (its pid, its port)."""
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **env}
     )
+    _bind(process.pid, core)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -71,7 +87,12 @@ def serving(command: Sequence[str], env: Mapping[str, str]) -> Iterator[tuple[in
 
 
 def run_client(
-    command: Sequence[str], env: Mapping[str, str], at: Callable[[str, int], None], *, show: bool = False
+    command: Sequence[str],
+    env: Mapping[str, str],
+    at: Callable[[str, int], None],
+    *,
+    show: bool = False,
+    core: int | None = None,
 ) -> dict[str, float]:
     """Run a client to its end and return its report.
 
@@ -80,6 +101,7 @@ def run_client(
         env: What its environment has beside ours.
         at: Called with (mark, pid) for each mark that the client prints while it waits, and with "done" at its report.
         show: Let its stderr through.
+        core: Where it is to run.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(
@@ -91,6 +113,7 @@ def run_client(
             cwd=ROOT,
             env={**os.environ, **env},
         )
+        _bind(process.pid, core)
         assert process.stdin is not None
         assert process.stdout is not None
         watchdog = threading.Timer(CLIENT_TIMEOUT, process.kill)
