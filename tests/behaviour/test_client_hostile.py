@@ -240,6 +240,41 @@ async def test_a_call_above_the_last_stream_of_goaway_goes_to_a_new_connection()
         assert channel.stats.connects == 2
 
 
+@pytest.mark.parametrize("turned_away", [1, 3, 8])
+async def test_a_call_is_carried_from_one_server_that_goes_away_to_the_next(turned_away: int) -> None:
+    """gRFC A6: as often as it takes, and not counted; then a refusal of the call alone is another matter."""
+    async with raw_server() as raw, grpc.Channel(f"127.0.0.1:{raw.port}") as channel:
+        call = asyncio.create_task(channel.unary(ONE, b"x"))
+        for _ in range(turned_away):
+            peer = await raw.peers.get()
+            await peer.request()
+            peer.write(goaway(0))
+        last = await raw.peers.get()
+        last.write(frame(RST_STREAM, 0, (await last.request()).stream, REFUSED))
+        last.answer((await last.request()).stream)
+        assert await call == b"reply"
+        assert channel.stats.connects == turned_away + 1
+        assert (channel.stats.started, channel.stats.succeeded) == (1, 1)
+
+
+async def test_a_call_that_every_server_turns_away_is_unavailable() -> None:
+    """Nine in a row: whoever takes requests only to go away is no server that is being restarted."""
+
+    async def go_away(raw: RawServer) -> None:
+        while True:
+            peer = await raw.peers.get()
+            await peer.request()
+            peer.write(goaway(0))
+
+    async with raw_server() as raw, grpc.Channel(f"127.0.0.1:{raw.port}") as channel:
+        task = asyncio.create_task(go_away(raw))
+        with pytest.raises(RpcError, match="went away") as raised:
+            await channel.unary(ONE, b"", timeout=20)
+        assert (raised.value.code, raised.value.attempts) == (StatusCode.UNAVAILABLE, 9)
+        task.cancel()
+        await asyncio.wait((task,))
+
+
 async def test_a_call_that_goaway_lets_finish_finishes_and_the_next_uses_a_new_connection() -> None:
     async with raw_server() as raw, grpc.Channel(f"127.0.0.1:{raw.port}") as channel:
         call, peer, stream = await raw_call(raw, channel)

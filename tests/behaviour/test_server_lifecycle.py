@@ -21,6 +21,17 @@ from support.server_support import (
     raw_client,
     until,
 )
+from support.wire_support import (
+    DATA,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    REQUEST,
+    RST_STREAM,
+    RawPeer,
+    frame,
+    message,
+)
 from wirelane.core.limits import Limits
 from wirelane.errors import ClosedError, UsageError
 from wirelane.grpc.server import ServerState
@@ -407,6 +418,66 @@ async def test_silent_connections_hold_a_drain_up_for_the_close_timeout_only():
         with contextlib.suppress(ConnectionError):
             await reader.read()
             await writer.wait_closed()
+
+
+async def test_a_client_that_is_still_connecting_takes_part_in_a_drain(ca):
+    """Its TLS handshake comes to its end, and it is told to go elsewhere; cut, it would report a broken server."""
+    server = echo_server(tls=TlsConfig(cert=ca.server_cert, key=ca.server_key))
+    async with listening(server) as at:
+        with socket.create_connection(("127.0.0.1", at.port)) as raw:
+            drain = asyncio.create_task(server.drain(3600))
+            await until(lambda: server.state is ServerState.DRAINING)
+            handshake = asyncio.to_thread(
+                ca.client_context(alpn=("h2",)).wrap_socket, raw, server_hostname="localhost"
+            )
+            with await handshake as secured:
+                received = b""
+                while b"graceful_stop" not in received:
+                    piece = await asyncio.to_thread(secured.recv, 4096)
+                    assert piece
+                    received += piece
+        await drain
+
+
+async def test_a_client_that_never_finishes_connecting_holds_a_drain_up_for_the_close_timeout_only(ca):
+    """There is no call it could have begun."""
+    tls = TlsConfig(cert=ca.server_cert, key=ca.server_key)
+    server = echo_server(tls=tls, limits=Limits(close_timeout=0.05))
+    async with listening(server) as at:
+        with socket.create_connection(("127.0.0.1", at.port)) as silent:
+            await server.drain(3600)
+            assert await asyncio.to_thread(silent.recv, 1) == b""
+
+
+async def test_a_background_call_that_comes_during_a_drain_may_be_made_elsewhere():
+    """A watch of health would keep the server from going; REFUSED_STREAM sends it on to the next."""
+    trail = Trail()
+    server = slow_server(trail)
+    async with listening(server) as at, grpcio_client(at) as client:
+        raw = RawPeer(server=False)
+        await asyncio.get_running_loop().create_connection(lambda: raw, "127.0.0.1", at.port)
+        call = client.unary_unary("One")({})
+        await trail.reached("started")
+        drain = asyncio.create_task(server.drain(30))
+        await raw.next(GOAWAY)
+        path = "/grpc.health.v1.Health/Watch"
+        fields = [(name, path if name == ":path" else value) for name, value in REQUEST]
+        raw.write(raw.headers(1, fields), frame(DATA, END_STREAM, 1, message(b"")))
+        reset = await raw.next(RST_STREAM, HEADERS)
+        assert (reset.kind, reset.code) == (RST_STREAM, 7)
+        trail.mark("release")
+        assert (await call)["n"] == 7
+        raw.close()
+        await drain
+
+
+async def test_several_servers_share_a_port_if_they_are_told_to():
+    """And only then: a second one on a port that is taken is a mistake."""
+    async with await echo_server().listen("127.0.0.1:0", reuse_port=True) as first:
+        async with echo_server().listen(f"127.0.0.1:{first.port}", reuse_port=True) as second:
+            assert second.port == first.port
+        with pytest.raises(OSError, match="in use"):
+            await echo_server().listen(f"127.0.0.1:{first.port}")
 
 
 # -- serve ------------------------------------------------------------------------------------------------------

@@ -92,6 +92,29 @@ async def test_a_goaway_lets_calls_in_flight_finish(link: Link) -> None:
             await unary(client)
 
 
+async def test_a_call_that_never_left_may_be_sent_again(link: Link) -> None:
+    """Made in the turn of the loop in which the connection ends; one that was written may have been acted on."""
+    async with client_and_raw_server(link) as (client, raw):
+        written = await unary(client)
+        await raw.request()
+        client.eof_received()
+        unwritten = await unary(client)
+        for stream, may in ((written, False), (unwritten, True)):
+            await ended(stream)
+            assert stream.ending is not None
+            assert (stream.ending.code, stream.ending.unprocessed) == (StatusCode.UNAVAILABLE, may)
+
+
+async def test_a_call_that_never_left_ends_with_its_own_connection_when_that_is_aborted(link: Link) -> None:
+    """Whoever aborts wants no other attempt."""
+    async with client_and_raw_server(link) as (client, _):
+        stream = await unary(client)
+        client.abort()
+        await ended(stream)
+        assert stream.ending is not None
+        assert (stream.ending.code, stream.ending.unprocessed) == (StatusCode.CANCELLED, False)
+
+
 async def test_calls_above_the_last_stream_of_a_goaway_may_be_sent_again(link: Link) -> None:
     async with client_and_raw_server(link) as (client, raw):
         stream = await unary(client)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from support.server_support import until
 from support.wire_support import (
     ACK,
     DATA,
@@ -369,6 +370,59 @@ async def test_draining_names_the_last_stream_after_a_round_trip_and_lets_calls_
         heard = await raw.closed()
         assert any(item.stream == 1 and item.ends_stream for item in heard)
         assert not any(item.stream == 5 for item in heard)
+
+
+async def test_a_final_drain_takes_no_call_that_comes_after_it(link: Link) -> None:
+    """The client is told the last one at once, and may send the others again elsewhere (gRFC A6)."""
+    handler = Handler()
+    async with server_and_raw_client(link, handler) as (server, raw):
+        raw.write(raw.headers(1, REQUEST), frame(PING, 0, 0, b"12345678"))
+        await raw.next(PING)
+        server().drain(final=True)
+        assert [(await raw.next(GOAWAY)).last_stream for _ in range(2)] == [2**31 - 1, 1]
+        call(raw, 3, message(b"too late"))
+        raw.write(frame(DATA, END_STREAM, 1, message(b"a")))
+        heard = await raw.closed()
+        assert any(item.stream == 1 and item.ends_stream for item in heard)
+        assert len(handler.streams) == 1
+
+
+async def test_a_call_that_is_refused_may_be_sent_again(link: Link) -> None:
+    """REFUSED_STREAM says that nobody has looked at it (RFC 9113 section 8.7)."""
+    streams: list[ServerStream] = []
+
+    def refuse(stream: ServerStream) -> None:
+        streams.append(stream)
+        stream.refuse()
+
+    async with server_and_raw_client(link, refuse) as (_, raw):
+        call(raw, 1, message(b"a"))
+        reset = await raw.next(RST_STREAM, HEADERS)
+        assert (reset.kind, reset.stream, reset.code) == (RST_STREAM, 1, 7)
+        assert streams[0].ended
+
+
+async def test_a_client_that_still_writes_to_a_drained_connection_reads_its_answers(link: Link) -> None:
+    """The server closes when the client has: closed at once, what it cannot take any more would reset the connection."""
+    handler = Handler()
+    async with server_and_raw_client(link, handler) as (server, raw):
+        connection = server()
+        raw.write(raw.headers(1, REQUEST), frame(PING, 0, 0, b"12345678"))
+        await raw.next(PING)
+        assert raw.transport is not None
+        raw.transport.pause_reading()
+        raw.write(frame(DATA, END_STREAM, 1, message(b"a")), frame(PING, ACK, 0, b"wl-drain"))
+        connection.drain(final=True)
+        await until(lambda: connection.engine.ended)
+        for _ in range(3):
+            # A socket that was closed answers the first with a reset, which the next runs into.
+            raw.write(frame(PING, ACK, 0, bytes(8)))
+            await asyncio.sleep(0)
+        raw.transport.resume_reading()
+        heard = await raw.closed()
+        assert [item.stream for item in heard if item.ends_stream] == [1]
+        assert [item.last_stream for item in heard if item.kind == GOAWAY] == [2**31 - 1, 1]
+        await connection.wait_closed()
 
 
 async def test_a_connection_without_preface_is_closed_in_time(link: Link) -> None:

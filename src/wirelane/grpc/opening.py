@@ -1,7 +1,7 @@
 """A call and the wire: opening, the deadline, interrupting, opening again, ending.
 
 The life of a call: `_begin` counts it and starts its clock; `_open` opens the stream, in one step where it can, and
-otherwise waits for a connection or a free stream; `_recover` opens it once more if the server certainly did not act
+otherwise waits for a connection or a free stream; `_recover` opens it anew if the server certainly did not act
 on it (gRFC A6, transparent retry); `_settle` ends it, whatever happened, exactly once.
 
 How a call is interrupted: a deadline or `cancel()` gives the stream an ending, which wakes whoever waits on it; while
@@ -37,7 +37,7 @@ T = TypeVar("T")
 OK = StatusCode.OK
 _LEFT = Ending(StatusCode.CANCELLED, "the call was left before its end")
 
-# Connections in a row that were made and took no call: a server that greets and sends away for ever is a failure.
+# Connections in a row that did not take the call: a server that greets and sends away for ever is a failure.
 _MOST_TURNED_AWAY = 8
 
 
@@ -53,7 +53,10 @@ class OpenCall:
     _timer: asyncio.TimerHandle | None = None
     _began = False
     _settled = False
-    _recovered = False
+    # How often the server certainly did not act on the call: connections that took none or went away (gRFC A6: sent
+    # again as often as it takes), and the stream refused (sent again once).
+    _turned_away = 0
+    _refused = False
     # The request as it may be sent again: (payload, compressed, end). None: nothing was sent, or too much.
     _replay: tuple[bytes | None, bool, bool] | None = None
     _attempts = 0
@@ -231,7 +234,6 @@ class OpenCall:
     ) -> ClientStream:
         """Wait for a connection and a free stream, as often as it takes."""
         connector = self._core.connector
-        turned_away = 0
         while True:
             try:
                 if resumed is None or connection is None:
@@ -243,8 +245,8 @@ class OpenCall:
                 assert connection is not None
                 connector.drop(connection)
                 resumed = None
-                turned_away += 1
-                if turned_away > _MOST_TURNED_AWAY:
+                self._turned_away += 1
+                if self._turned_away > _MOST_TURNED_AWAY:
                     self._local = Ending(
                         StatusCode.UNAVAILABLE, f"the server takes no calls: {away}", cause=away
                     )
@@ -297,14 +299,23 @@ class OpenCall:
             # Another task of the user is at it.
             await asyncio.wait((task,))
             return self._stream is not stream
-        if stream.status is OK or self._recovered or self._replay is None:
+        if stream.status is OK or self._replay is None:
             return False
         ending = stream.ending
-        if ending is None or not ending.unprocessed:
+        if ending is None or not self._may_recover(ending):
             return False
-        self._recovered = True
         await self._open(*self._replay)
         return True
+
+    def _may_recover(self, ending: Ending) -> bool:
+        """Whether the call may be sent again after this (gRFC A6, transparent retries)."""
+        if not ending.unprocessed:
+            return False
+        if ending.refused:
+            again, self._refused = not self._refused, True
+            return again
+        self._turned_away += 1
+        return self._turned_away <= _MOST_TURNED_AWAY
 
     # Endings
 

@@ -29,6 +29,9 @@ logger = logging.getLogger("wirelane.net")
 _ACCEPTS_PER_TURN = 64
 """Connections accepted before others in the loop have their turn."""
 
+_TURNS_TO_EMPTY = 64
+"""Rounds of these in which a listener takes whom it finds waiting before it closes: four times its usual queue."""
+
 _RETRY_ACCEPT = 0.25
 """Seconds of pause when descriptors or memory ran out; the kernel keeps the clients in its queue meanwhile."""
 
@@ -132,6 +135,7 @@ class Listening:
         self._retries: dict[Bound, asyncio.TimerHandle] = {}
         self._said: set[str] = set()
         self._closed = False
+        self._cut = False
         self._idle = asyncio.Event()
         for one in self._bound:
             self._loop.add_reader(one.sock, self._accept, one)
@@ -156,20 +160,36 @@ class Listening:
         """Whether clients must speak TLS."""
         return self._tls is not None
 
-    def close(self) -> None:
-        """Stop accepting, and cut the handshakes that are not over. Connections go on. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        for timer in self._retries.values():
-            timer.cancel()
-        for one in self._bound:
-            self._loop.remove_reader(one.sock)
-            one.close()
-        for layer in self._shaking:
-            layer.abort()
-        self._shaking.clear()
+    def close(self, *, finish: bool = False) -> None:
+        """Stop accepting. Connections go on. Idempotent.
+
+        Args:
+            finish: Take the clients that have connected and wait in the kernel's queue, and let handshakes come to
+                their end, for as long as nobody calls this without it: closing the socket would reset the ones, and
+                the others are cut.
+        """
+        if not self._closed:
+            if finish:
+                self._empty_queues()
+            self._closed = True
+            for timer in self._retries.values():
+                timer.cancel()
+            for one in self._bound:
+                self._loop.remove_reader(one.sock)
+                one.close()
+        if not finish:
+            self._cut = True
+            for layer in tuple(self._shaking):
+                layer.abort()
+            self._shaking.clear()
         self._check_idle()
+
+    def _empty_queues(self) -> None:
+        """Accept what waits, at most so much: clients may come faster than they are taken."""
+        for one in self._bound:
+            turns = _TURNS_TO_EMPTY
+            while turns and self._accept(one):
+                turns -= 1
 
     async def wait_closed(self) -> None:
         """Wait until `close` was called and no handshake is under way. Connections are not waited for. Cancel-safe."""
@@ -191,16 +211,17 @@ class Listening:
 
     # ------------------------------------------------------------------ accepting
 
-    def _accept(self, one: Bound) -> None:
+    def _accept(self, one: Bound) -> bool:
+        """Take those who wait; whether there may be more."""
         for _ in range(_ACCEPTS_PER_TURN):
             try:
                 accepted, _address = one.sock.accept()
             except (BlockingIOError, InterruptedError):
-                return
+                return False
             except OSError as exc:
                 if exc.errno in _EXHAUSTED:
                     self._pause_accepting(one, exc)
-                    return
+                    return False
                 # The client went away while it waited (ECONNABORTED, or a pending network error, accept(2)).
                 continue
             if self._max_connections is not None and self._open >= self._max_connections:
@@ -214,6 +235,7 @@ class Listening:
             task = self._loop.create_task(self._open_connection(sock))
             self._opening.add(task)
             task.add_done_callback(self._opened)
+        return True
 
     def _pause_accepting(self, one: Bound, exc: OSError) -> None:
         self._loop.remove_reader(one.sock)
@@ -225,7 +247,7 @@ class Listening:
         self._loop.add_reader(one.sock, self._accept, one)
 
     async def _open_connection(self, sock: _CountedSocket) -> None:
-        if self._closed:
+        if self._cut:
             sock.close()
             return
         try:

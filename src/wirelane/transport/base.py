@@ -92,6 +92,7 @@ class Ending:
         from_peer: The peer sent this status; otherwise this end made it up from what happened.
         unprocessed: The peer certainly did not act on the call (it never left, REFUSED_STREAM, above the last
             stream of a GOAWAY), so that it may be sent again (gRFC A6, transparent retries).
+        refused: It was this call alone (REFUSED_STREAM): the connection goes on, and may refuse it again.
         cause: The exception behind it, for chaining.
     """
 
@@ -101,6 +102,7 @@ class Ending:
     details: bytes | None = None
     from_peer: bool = False
     unprocessed: bool = False
+    refused: bool = False
     cause: BaseException | None = None
 
 
@@ -352,6 +354,10 @@ class ServerStream(Protocol):
         """Reset the stream (CANCEL) without a status. Quiet if the call has ended."""
         ...
 
+    def refuse(self) -> None:
+        """Reset the stream (REFUSED_STREAM): nobody has looked at the call, and the client may send it again."""
+        ...
+
     def add_cancel_callback(self, callback: Callable[[ServerStream], None]) -> None:
         """Call back, synchronously and once, when the client resets the call or the connection is lost."""
         ...
@@ -370,8 +376,12 @@ class ServerConnection(Protocol):
     @property
     def peer(self) -> Peer: ...
 
-    def drain(self) -> None:
-        """Send GOAWAY; calls in flight go on; the connection closes when the last has ended."""
+    def drain(self, *, final: bool = False) -> None:
+        """Send GOAWAY; calls in flight go on; the connection closes when the last has ended.
+
+        Calls that cross the GOAWAY on their way are taken. With `final` they are not any more: the client is told
+        which was the last, so that it may send the others again.
+        """
         ...
 
     def abort(self) -> None:

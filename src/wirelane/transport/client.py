@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from wirelane.core.deadline import format_timeout
@@ -246,12 +245,12 @@ class H2ClientStream(CallStream):
     def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:
         if by_peer:
             text = f"the server reset the call with {ErrorCode.text(code)}"
-            unprocessed = code == ErrorCode.REFUSED_STREAM
+            refused = code == ErrorCode.REFUSED_STREAM
             status = status_from_reset(code)
             if status is StatusCode.CANCELLED and self._deadline is not None and self._deadline.expired():
                 # Both ends keep the deadline, and the server's word came before our timer had its turn.
                 status = StatusCode.DEADLINE_EXCEEDED
-            self._finish(Ending(status, text, unprocessed=unprocessed))
+            self._finish(Ending(status, text, unprocessed=refused, refused=refused))
         else:
             self._finish(Ending(StatusCode.INTERNAL, f"the server broke HTTP/2: {reason}"))
 
@@ -268,6 +267,7 @@ class H2ClientStream(CallStream):
             text = reason
         ours = code == ErrorCode.CANCEL and not unprocessed
         status = StatusCode.CANCELLED if ours else StatusCode.UNAVAILABLE
+        unprocessed = unprocessed or (not ours and not self._owner.has_written(self.id))
         self._finish(Ending(status, text, unprocessed=unprocessed, cause=self._owner.lost))
 
     def _break(self, ending: Ending) -> None:
@@ -333,6 +333,10 @@ class H2ClientConnection(H2Protocol):
         engine = self.engine
         maximum = engine.peer_max_streams
         return self.available and (maximum is None or len(engine.streams) + self.reserved < maximum)
+
+    def has_written(self, stream_id: int) -> bool:
+        """Whether anything of a stream may have left."""
+        return stream_id < self._unwritten_from
 
     @property
     def opened(self) -> int:
@@ -428,7 +432,6 @@ class H2ClientConnection(H2Protocol):
             self._pinger.start()
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = monotonic()
         if self._greeting is not None:
             self._greeting += data
             error = recognise(self._greeting, self.target, tls=self._scheme == b"https")

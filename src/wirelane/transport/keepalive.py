@@ -164,7 +164,7 @@ class Tenure:
         self._timers[what] = self._connection.loop.call_later(seconds, what)
 
     def _aged(self) -> None:
-        self._connection.drain("max_age")
+        self._connection.drain(reason="max_age")
         grace = self._options.max_connection_age_grace
         if grace is not None:
             self._wake_in(grace, self._outstayed)
@@ -182,7 +182,7 @@ class Tenure:
         if left > 0:
             self._wake_in(left, self._check_idle)
         else:
-            self._connection.drain("max_idle")
+            self._connection.drain(reason="max_idle")
 
 
 def _cut(connection: H2Protocol, reason: str) -> None:

@@ -53,6 +53,8 @@ class H2Protocol(asyncio.Protocol):
         self.burst = 0
         # When something arrived last, by time.monotonic().
         self.heard_at = monotonic()
+        # Streams of ours from here on never left: not even their heads were given to the transport.
+        self._unwritten_from = 0
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -157,10 +159,15 @@ class H2Protocol(asyncio.Protocol):
             return
         if output:
             transport.write(b"".join(output) if len(output) > 1 else output[0])
+            self._unwritten_from = engine.next_stream_id
         if engine.ended:
-            self._close_transport()
+            self._end_transport()
         elif engine.blocked and engine.writable:
             engine.pump()
+
+    def _end_transport(self) -> None:
+        """Everything was said."""
+        self._close_transport()
 
     def _close_transport(self) -> None:
         """Close when what was written has left; a peer that does not read is cut in `limits.close_timeout` seconds."""

@@ -48,6 +48,8 @@ _NO_METADATA = Metadata()
 # Kinds of refusals that have a line of their own in the log.
 _TOLD_APART = frozenset({"slow", "strangers", "deaf"})
 _ANSWERED = Ending(StatusCode.OK)
+# Seconds for a client to close after a drain (grpc-go gives it as long).
+_LINGER = 1.0
 
 
 class H2ServerStream(CallStream):
@@ -203,9 +205,15 @@ class H2ServerStream(CallStream):
             self.connection.reset(self, ErrorCode.NO_ERROR, tell=False)
 
     def reset(self) -> None:
+        self._reset(ErrorCode.CANCEL, "the server reset the call")
+
+    def refuse(self) -> None:
+        self._reset(ErrorCode.REFUSED_STREAM, "the server did not take the call")
+
+    def _reset(self, code: ErrorCode, why: str) -> None:
         if not self.ended:
-            self._end_receiving(Ending(StatusCode.CANCELLED, "the server reset the call"))
-            self.connection.reset(self, ErrorCode.CANCEL, tell=False)
+            self._end_receiving(Ending(StatusCode.CANCELLED, why))
+            self.connection.reset(self, code, tell=False)
 
     def add_cancel_callback(self, callback: Callable[[H2ServerStream], None]) -> None:
         if self._cancelled:
@@ -312,6 +320,8 @@ class H2ServerConnection(H2Protocol):
         self._first: bytes | None = b""
         self._handshake: asyncio.TimerHandle | None = None
         self._draining = False
+        # The end is an orderly one.
+        self._lingers = False
         # Ends a drain whose PING never comes back.
         self._drain_timer: asyncio.TimerHandle | None = None
         # The rule for which we ended the connection, in words.
@@ -326,27 +336,41 @@ class H2ServerConnection(H2Protocol):
                 logger.error("the call handler failed for %s", stream.path, exc_info=error)
             stream.finish(StatusCode.INTERNAL, "the server failed to start the call")
 
-    def drain(self, reason: str = "graceful_stop") -> None:
+    def drain(self, *, final: bool = False, reason: str = "graceful_stop") -> None:
         if not self._draining and not self.engine.ended:
             # A client that does not answer the PING is not waited for (grpc-go: 5 s).
             self._drain_timer = self._loop.call_later(self.limits.close_timeout, self.engine.finish_drain)
         self._draining = True
         self.engine.drain(reason)
+        if final:
+            self.engine.finish_drain()
         self._close_if_drained()
 
     def _allow_ping(self) -> bool:
         """Count a PING against the policy; calls that began or ended and DATA that was sent excuse it."""
         engine, calls = self.engine, self.active
         mark = (engine.last_peer_stream, calls, engine.send_granted - engine.send_window)
-        if self._pings.allows(monotonic(), calls=calls, mark=mark):
-            return True
-        self._say("pings", "%s sends too many pings: closed", self.peer)
-        return False
+        return self._pings.allows(monotonic(), calls=calls, mark=mark)
 
     def _close_if_drained(self) -> None:
         """Close when nothing is left and the client knows which streams were taken."""
-        if self._draining and self.engine.goaway_final and not self.engine.streams:
+        if self._draining and self.engine.goaway_final and not self.engine.streams and not self.engine.ended:
+            self._lingers = True
             self.engine.end(ErrorCode.NO_ERROR, "the server shut down")
+
+    def _end_transport(self) -> None:
+        """After a drain, half-close, and close when the client has; a TLS transport does as much when it is closed.
+
+        What a client sends to a socket that is closed resets the connection, and with it may go the answers that it
+        has not read yet.
+        """
+        transport = self._transport
+        if transport is None or not self._lingers or self.peer.tls or not transport.can_write_eof():
+            self._close_transport()
+        elif self._cut is None:
+            transport.write_eof()
+            transport.resume_reading()
+            self._cut = self._loop.call_later(min(_LINGER, self.limits.close_timeout), transport.abort)
 
     async def close(self) -> None:
         """Say GOAWAY, reset what is in flight, close. Bounded by `limits.close_timeout`."""
@@ -360,7 +384,7 @@ class H2ServerConnection(H2Protocol):
         if self._pinger is not None:
             self._pinger.start()
         self._tenure.start()
-        self._serving.connections.add(self)
+        self._serving.opened(self)
 
     def _too_slow(self) -> None:
         self.refused("slow")
@@ -370,7 +394,6 @@ class H2ServerConnection(H2Protocol):
         self.abort()
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = monotonic()
         if self._first is not None:
             self._first += data
             speaks = recognise_client(self._first)

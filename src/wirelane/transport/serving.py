@@ -28,6 +28,7 @@ class Serving:
         self.connections: set[H2ServerConnection] = set()
         self.log_sampler = Sampler(limits.log_burst)
         self._listening: Listening | None = None
+        self._draining = False
         # Of connections that are closed.
         self._refusals: Counter[str] = Counter()
         self._resets = 0
@@ -60,6 +61,12 @@ class Serving:
         """Calls that clients reset before their deadline so far."""
         return self._resets + sum(connection.engine.conduct.resets for connection in self.connections)
 
+    def opened(self, connection: H2ServerConnection) -> None:
+        """Take a connection into the books; one that was on its way when the drain began takes part in it."""
+        self.connections.add(connection)
+        if self._draining:
+            connection.drain()
+
     def closed(self, connection: H2ServerConnection) -> None:
         """Keep the counts of a connection that is gone."""
         self.connections.discard(connection)
@@ -67,8 +74,19 @@ class Serving:
         self._resets += connection.engine.conduct.resets
 
     def close(self) -> None:
-        """Stop accepting; connections go on."""
+        """Stop accepting, and cut the handshakes that are not over; connections go on."""
         self.listening.close()
+
+    def drain(self, *, final: bool = False) -> None:
+        """Stop accepting, and drain every connection, those included whose handshake is not over.
+
+        Args:
+            final: As in `ServerConnection.drain`; handshakes that are not over are cut now.
+        """
+        self._draining = True
+        self.listening.close(finish=not final)
+        for connection in tuple(self.connections):
+            connection.drain(final=final)
 
     async def wait_closed(self) -> None:
         """Wait until the listener is closed and every connection is. Cancel-safe."""

@@ -484,6 +484,53 @@ async def test_client_with_the_required_protocol_is_served(authority):
         await ended(client)
 
 
+async def test_a_client_in_the_kernels_queue_is_served_by_a_listener_that_closes_and_finishes():
+    """It has connected, and does not know that nobody has accepted it."""
+    before = descriptors()
+    listening = await listen(echo, LOOPBACK)
+    with socket.create_connection(("127.0.0.1", listening.port)) as queued:
+        assert listening.connections == 0
+        listening.close(finish=True)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", listening.port)
+        queued.sendall(b"hello")
+        assert await asyncio.to_thread(queued.recv, 5) == b"hello"
+        await listening.wait_closed()
+    await descriptors_back(before)
+    assert listening.connections == 0
+
+
+async def test_a_handshake_goes_on_when_the_listener_closes_and_finishes(authority):
+    """Until the listener is closed for good, which cuts it."""
+    accepting = Accepting(echo)
+    listening = await listen(accepting, LOOPBACK, tls=authority.server())
+    with socket.create_connection(("127.0.0.1", listening.port)) as slow:
+        _transport, client = await dial(Recorder, listening.address, tls=authority.client())
+        listening.close(finish=True)
+        closed = asyncio.create_task(listening.wait_closed())
+        await settle()
+        assert not closed.done()
+        context = authority.client().client_context()
+        with await asyncio.to_thread(context.wrap_socket, slow, server_hostname="127.0.0.1") as secured:
+            await asyncio.to_thread(secured.sendall, b"hello")
+            assert await asyncio.to_thread(secured.recv, 5) == b"hello"
+        await closed
+    await ended(client)
+
+
+async def test_a_silent_handshake_is_cut_when_the_listener_is_closed_for_good(authority):
+    """Finishing is a favour, and may be ended at any time."""
+    listening = await listen(echo, LOOPBACK, tls=authority.server())
+    with socket.create_connection(("127.0.0.1", listening.port)) as silent:
+        listening.close(finish=True)
+        closed = asyncio.create_task(listening.wait_closed())
+        await settle()
+        assert not closed.done()
+        listening.close()
+        await closed
+        assert await asyncio.to_thread(silent.recv, 1) == b""
+
+
 async def test_openssl_client_that_is_killed_is_a_lost_connection(authority, tmp_path):
     accepting = Accepting(echo)
     async with await listen(accepting, LOOPBACK, tls=authority.server()) as listening:

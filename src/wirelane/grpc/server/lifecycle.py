@@ -180,12 +180,14 @@ class Listening:
         return self
 
     def _accept_late(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
-        """Take a call that was on its way when the drain began; the transport refuses those that came after."""
+        """Take a call that was on its way when the drain began; the transport turns those away that came after.
+
+        What runs in the background is not begun any more; it may be, on another server (gRFC A6).
+        """
         if self.state is ServerState.CLOSED or call.route.background:
-            call.stream.finish(StatusCode.UNAVAILABLE, _SHUTTING_DOWN)
-            return
-        self._drain_connections()
-        call.start(loop)
+            call.stream.refuse()
+        else:
+            call.start(loop)
 
     # -- end ----------------------------------------------------------------------------------------------------
 
@@ -219,8 +221,7 @@ class Listening:
             if self._health is not None:
                 self._health.shutdown()
             for serving in self._servings:
-                serving.close()
-        self._drain_connections()
+                serving.drain()
 
     async def _let_finish(self, ends: float) -> None:
         """Wait until all calls have been answered and the clients have left, at most until `ends`.
@@ -254,10 +255,6 @@ class Listening:
         for call in tuple(self.calls):
             call.stop(StatusCode.UNAVAILABLE, _SHUTTING_DOWN)
 
-    def _drain_connections(self) -> None:
-        for connection in self._all_connections():
-            connection.drain()
-
     def _all_connections(self) -> list[ServerConnection]:
         return [connection for serving in self._servings for connection in serving.connections]
 
@@ -265,7 +262,8 @@ class Listening:
         """End what still runs, let the answers leave for a moment, and close."""
         self.state = ServerState.CLOSED
         self._stop_calls()
-        self._drain_connections()
+        for serving in self._servings:
+            serving.drain(final=True)
         await self._wait_gone(self.limits.close_timeout)
         if self._all_connections():
             self.abort()
