@@ -85,6 +85,7 @@ def install(go: Path, name: str) -> Path:
     binary = place / program.binary
     if binary.is_file():
         return binary
+    print(f"  building {name} {program.version}", flush=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{name}-") as building:
         target = Path(building) / "bin"
