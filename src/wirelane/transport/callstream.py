@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["CallStream"]
 
 _unpack_prefix: Final = Struct(">BI").unpack_from
+# Octets of one DATA frame that are padding and its length (RFC 9113 section 6.1).
+_MOST_PADDING: Final = 256
 
 
 class CallStream(Stream):
@@ -185,7 +187,8 @@ class CallStream(Stream):
     def _make_room(self) -> None:
         """Let all of the incomplete message arrive, however small the window: somebody waits for it."""
         assert self._reader is not None
-        missing = self._reader.missing
+        # However the peer cuts it: its last octets may come with as much padding as a frame can have.
+        missing = self._reader.missing + _MOST_PADDING
         if missing > self.recv_window:
             self._ahead += self.make_room(missing)
 
