@@ -21,6 +21,7 @@ CASES = (
 )  # fmt: skip
 _PROGRAM = "-m", "wirelane.testing.interop"
 _NAME = "grpc-go interop"
+_OVERALL = 500  # seconds for all the calls of a soak
 
 
 def judge(client: Path, server: Path, certificates: Certificates, report: Report, *, iterations: int) -> None:
@@ -31,7 +32,7 @@ def judge(client: Path, server: Path, certificates: Certificates, report: Report
     soak = [
         f"--soak_iterations={iterations}",
         "--soak_per_iteration_max_acceptable_latency_ms=10000",
-        "--soak_overall_timeout_seconds=100",
+        f"--soak_overall_timeout_seconds={_OVERALL}",
     ]
     for title, secure in (("cleartext", False), ("TLS", True)):
         use = [f"--use_tls={str(secure).lower()}"]
@@ -49,7 +50,7 @@ def _each(client: list[str], port: int) -> dict[str, str]:
     """Run the client once for each case; what it said of those that failed."""
     failures = {}
     for case in CASES:
-        done = run([*client, f"--server_port={port}", f"--test_case={case}"], seconds=150)
+        done = run([*client, f"--server_port={port}", f"--test_case={case}"], seconds=_OVERALL + 60)
         if done.status:
             failures[case] = f"{case}: exit status {done.status}\n{done.words}"
     return failures
