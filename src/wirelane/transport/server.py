@@ -44,7 +44,6 @@ __all__ = ["H2ServerConnection", "H2ServerStream", "serve"]
 
 logger = logging.getLogger("wirelane.transport")
 
-_NO_METADATA = Metadata()
 # Kinds of refusals that have a line of their own in the log.
 _TOLD_APART = frozenset({"slow", "strangers", "deaf"})
 _ANSWERED = Ending(StatusCode.OK)
@@ -88,7 +87,7 @@ class H2ServerStream(CallStream):
     @property
     def metadata(self) -> Metadata:
         if self._metadata is None:
-            self._metadata = (self._request.metadata or _NO_METADATA).copy()
+            self._metadata = self._request.copy_metadata()
         return self._metadata
 
     @property
