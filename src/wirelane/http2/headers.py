@@ -219,9 +219,7 @@ class HeaderEncoder:
         encoder = self._encoder
         announced = encoder.resize()
         before = encoder.inserted
-        block = b"".join([encoder.encode(pair) for pair in stable])
-        if variable:
-            block += b"".join([encoder.encode_variable(pair) for pair in variable])
+        block = encoder.encode(stable, variable)
         if announced:
             return announced + block
         if encoder.inserted != before:
