@@ -30,7 +30,7 @@ _ACCEPTS_PER_TURN = 64
 """Connections accepted before others in the loop have their turn."""
 
 _TURNS_TO_EMPTY = 64
-"""Rounds of these in which a listener takes whom it finds waiting before it closes: four times its usual queue."""
+"""Rounds of these in which a listener that closes takes whom it finds waiting: four times its usual queue."""
 
 _RETRY_ACCEPT = 0.25
 """Seconds of pause when descriptors or memory ran out; the kernel keeps the clients in its queue meanwhile."""
@@ -169,14 +169,14 @@ class Listening:
                 the others are cut.
         """
         if not self._closed:
-            if finish:
-                self._empty_queues()
             self._closed = True
-            for timer in self._retries.values():
-                timer.cancel()
             for one in self._bound:
                 self._loop.remove_reader(one.sock)
+                if finish:
+                    self._empty_queue(one)
                 one.close()
+            for timer in self._retries.values():
+                timer.cancel()
         if not finish:
             self._cut = True
             for layer in tuple(self._shaking):
@@ -184,12 +184,11 @@ class Listening:
             self._shaking.clear()
         self._check_idle()
 
-    def _empty_queues(self) -> None:
+    def _empty_queue(self, one: Bound) -> None:
         """Accept what waits, at most so much: clients may come faster than they are taken."""
-        for one in self._bound:
-            turns = _TURNS_TO_EMPTY
-            while turns and self._accept(one):
-                turns -= 1
+        for _ in range(_TURNS_TO_EMPTY):
+            if not self._accept(one):
+                return
 
     async def wait_closed(self) -> None:
         """Wait until `close` was called and no handshake is under way. Connections are not waited for. Cancel-safe."""
