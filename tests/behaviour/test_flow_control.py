@@ -138,6 +138,26 @@ async def test_a_message_of_which_the_rest_is_not_waited_for_keeps_to_its_window
             assert await stream.receive() is None
 
 
+async def test_small_messages_that_nobody_reads_for_long_come_in_order_all_the_same() -> None:
+    begun = 0
+
+    async def handler(stream: ServerStream) -> None:
+        nonlocal begun
+        for number in range(9000):
+            await stream.send(b"%d" % number)
+        begun += 1
+        stream.finish(StatusCode.OK)
+
+    limits = Limits(initial_window=200_000)
+    async with wire_channel(handler, limits=limits) as channel, AsyncExitStack() as stack:
+        # Nine are more than stay objects at once.
+        streams = [await stack.enter_async_context(channel.server_stream(DOWN, b"")) for _ in range(9)]
+        async with asyncio.timeout(PATIENCE):
+            await until(lambda: begun == 9)
+            for stream in streams:
+                assert [int(message) async for message in stream] == list(range(9000))
+
+
 async def test_windows_go_back_to_what_they_were_when_calls_end() -> None:
     async with wire_channel(echo) as channel:
         flow = flow_of(channel)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wirelane.core.compression import SUPPORTED, compress, decompress
 from wirelane.core.deadline import format_timeout, parse_timeout
-from wirelane.core.framing import MessageReader, frame_message
+from wirelane.core.framing import BATCH, MessageReader, frame_message
 from wirelane.core.metadata import Metadata, from_headers, to_headers
 from wirelane.core.percent import decode_message, encode_message
 from wirelane.core.target import HostPort, parse_listen, parse_target
@@ -52,6 +52,54 @@ def test_messages_do_not_depend_on_how_the_network_cut_them(messages, tail, cuts
     whole = _read([data])
     assert whole == _read([data[n : n + 1] for n in range(len(data))])
     assert whole == _read(_cut(data, cuts))
+
+
+def _read_holding(pieces: list[bytes], turns: list[str]) -> tuple[Parts, str | None, int]:
+    """As `_read`, with a reader that is told to hold, and asked for more, in between."""
+    reader = MessageReader(LIMIT)
+    received: Parts = []
+    fault = None
+    for number, piece in enumerate(pieces):
+        turn = turns[number % len(turns)]
+        if turn == "hold":
+            reader.hold()
+        elif turn == "take":
+            received += reader.more()
+        pending, held = reader.pending, reader.held
+        try:
+            found = reader.feed(piece)
+        except WirelaneError as error:
+            received += reader.completed
+            fault = f"{type(error).__name__}: {error}"
+            break
+        assert not (found and held)
+        received += found
+        assert reader.pending + reader.held == pending + held + len(piece) - sum(len(m) + 5 for _, m in found)
+        assert reader.holding or not reader.held
+        if reader.pending:
+            assert 0 < reader.missing <= LIMIT + 5
+    while more := reader.more():
+        received += more
+    assert (reader.holding, reader.held) == (False, 0)
+    return received, fault, 0 if fault else reader.pending
+
+
+turns = st.lists(st.sampled_from(["hold", "take", "go on"]), min_size=1, max_size=5)
+
+
+@given(parts, st.binary(max_size=9), st.lists(st.integers(0, 20_000), max_size=12), turns)
+def test_messages_that_are_held_are_the_same(messages, tail, cuts, turns):
+    data = b"".join(frame_message(payload, flag) for flag, payload in messages) + tail
+    assert _read_holding(_cut(data, cuts), turns) == _read([data])
+
+
+@given(st.integers(0, 3000), st.integers(0, 9), st.lists(st.integers(0, 60_000), max_size=5), turns)
+def test_messages_are_cut_so_many_at_once_and_none_is_lost(count, size, cuts, turns):
+    messages = [(False, bytes([n % 251]) * (n % (size + 1))) for n in range(count)]
+    data = b"".join(frame_message(payload) for _, payload in messages)
+    reader = MessageReader(LIMIT)
+    assert len(reader.feed(data)) == min(count, BATCH)
+    assert _read_holding(_cut(data, cuts), turns) == (messages, None, 0)
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=12))

@@ -15,7 +15,9 @@ from support.wire_support import (
     LINKS,
     PING,
     REQUEST,
+    RST_STREAM,
     SETTINGS,
+    WINDOW_UPDATE,
     Link,
     RawPeer,
     client_and_raw_server,
@@ -393,3 +395,104 @@ async def test_a_server_whose_client_used_the_last_stream_identifier_drains(link
         async with asyncio.timeout(PATIENCE):
             assert (await raw.next(GOAWAY)).last_stream == 2**31 - 1
             await raw.closed()
+
+
+# Answers that the client does not take
+
+
+def no_window(raw: RawPeer) -> None:
+    raw.write(frame(SETTINGS, 0, 0, b"\0\4" + bytes(4)))
+
+
+@pytest.mark.parametrize("timeout", [None, "20m", "5H"])
+async def test_an_answer_that_its_client_never_takes_is_given_up(link: Link, timeout: str | None) -> None:
+    limits = Limits(flush_timeout=3600 if timeout == "20m" else 0.02)
+    ended: list[ServerStream] = []
+
+    def answer(stream: ServerStream) -> None:
+        stream.add_cancel_callback(ended.append)
+        stream.finish(StatusCode.OK, payload=b"x" * 100)
+
+    async with server_and_raw_client(link, answer, limits=limits) as (server, raw):
+        no_window(raw)
+        fields = REQUEST if timeout is None else [*REQUEST, ("grpc-timeout", timeout)]
+        raw.write(raw.headers(1, fields), frame(DATA, END_STREAM, 1, message(b"x")))
+        reset = await raw.next(RST_STREAM)
+        assert (reset.stream, reset.code) == (1, 8)
+        assert server().active == 0
+        assert server().engine.conduct.refusals == {"answers_unread": 1}
+        assert not ended  # the handler was done long ago
+        raw.write(frame(PING, 0, 0, b"alive..."))
+        assert (await raw.next(PING)).payload == b"alive..."
+
+
+async def test_an_answer_that_is_taken_bit_by_bit_is_not_given_up(link: Link) -> None:
+    def answer(stream: ServerStream) -> None:
+        stream.finish(StatusCode.OK, payload=b"x" * 15)
+
+    async with server_and_raw_client(link, answer, limits=Limits(flush_timeout=0.05)) as (server, raw):
+        no_window(raw)
+        requests(raw, 1)
+        heard = b""
+        while len(heard) < 20:
+            raw.write(frame(WINDOW_UPDATE, 0, 1, (1).to_bytes(4, "big")))
+            heard += (await raw.next(DATA, RST_STREAM)).payload
+            await asyncio.sleep(0.01)  # 20 times: four times what is waited for one
+        assert heard == message(b"x" * 15)
+        assert (await raw.next(HEADERS)).ends_stream
+        assert not server().unread
+
+
+@pytest.mark.parametrize("how", ["taken", "reset", "cut", "aborted"])
+async def test_an_answer_that_waited_leaves_no_timer(link: Link, how: str) -> None:
+    def answer(stream: ServerStream) -> None:
+        stream.finish(StatusCode.OK, payload=b"x" * 100)
+
+    async with server_and_raw_client(link, answer) as (server, raw):
+        no_window(raw)
+        requests(raw, 1)
+        connection = None
+        async with asyncio.timeout(PATIENCE):
+            while connection is None or not connection.unread:
+                await asyncio.sleep(0)
+                connection = server()
+            if how == "taken":
+                raw.write(frame(WINDOW_UPDATE, 0, 1, (105).to_bytes(4, "big")))
+                while not (await raw.next(HEADERS, DATA)).ends_stream:
+                    pass
+            elif how == "reset":
+                raw.write(frame(RST_STREAM, 0, 1, (8).to_bytes(4, "big")))
+            elif how == "cut":
+                raw.close()
+            else:
+                connection.abort()
+            while connection.unread:
+                await asyncio.sleep(0)
+            assert connection.active == 0
+
+
+async def test_a_client_may_send_everything_before_it_takes_an_answer_that_came_early(link: Link) -> None:
+    limits = Limits(initial_window=20_000)
+
+    async def early(stream: ServerStream) -> None:
+        await stream.receive()
+        stream.finish(StatusCode.OK, payload=b"y" * 100)
+
+    async with server_and_raw_client(link, calls_of(early), limits=limits) as (_, raw):
+        no_window(raw)
+        raw.write(raw.headers(1, REQUEST))
+        window, sent = 20_000, 0
+        async with asyncio.timeout(PATIENCE):
+            while sent < 300_000:
+                if window >= 5_000:
+                    raw.write(frame(DATA, 0, 1, message(b"x" * 4_995)))
+                    window, sent = window - 5_000, sent + 5_000
+                else:
+                    update = await raw.next(WINDOW_UPDATE)
+                    window += int.from_bytes(update.payload, "big") if update.stream else 0
+            raw.write(frame(DATA, END_STREAM, 1), frame(WINDOW_UPDATE, 0, 1, (105).to_bytes(4, "big")))
+            heard = b""
+            while (one := await raw.next(DATA, HEADERS)).kind == DATA:
+                heard += one.payload
+            assert heard == message(b"y" * 100)
+            assert one.field("grpc-status") == "0"

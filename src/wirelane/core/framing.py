@@ -13,10 +13,13 @@ from typing import Final, NoReturn
 
 from wirelane.errors import LimitExceeded, PeerError, UsageError, WirelaneError
 
-__all__ = ["PREFIX", "MessageReader", "frame_message", "message_prefix"]
+__all__ = ["BATCH", "PREFIX", "MessageReader", "frame_message", "message_prefix"]
 
 PREFIX: Final = 5
 """Bytes before each message."""
+BATCH: Final = 1024
+"""Messages that are cut at once; others wait as bytes."""
+_PIECE: Final = 65_536
 
 _LARGEST: Final = 2**32 - 1
 _SMALL: Final = 1024  # pieces below this are gathered; an object each would cost many times their bytes
@@ -47,11 +50,29 @@ class MessageReader:
 
     After a fault the reader is done: every further `feed` raises the same error.
 
+    A short message is many times its size as an object. So `feed` cuts at most `BATCH` messages, and what follows is held
+    uncut, checked all the same, until `more` asks for it; `hold` begins that at once.
+
     Args:
         limit: The longest message to accept, in bytes as it travels.
+
+    Attributes:
+        holding: What comes is held: `feed` returns no message before `more` has returned the last.
+        held: Bytes of whole messages that are held.
     """
 
-    __slots__ = ("_fault", "_flag", "_have", "_length", "_limit", "_pieces", "completed")
+    __slots__ = (
+        "_fault",
+        "_flag",
+        "_have",
+        "_length",
+        "_limit",
+        "_octets",
+        "_pieces",
+        "completed",
+        "held",
+        "holding",
+    )
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -60,12 +81,17 @@ class MessageReader:
         self._have = 0  # bytes in _pieces: of the prefix, or of the payload once the prefix is read
         self._pieces: list[bytes | bytearray] = []
         self._fault: WirelaneError | None = None
+        self._octets = bytearray()  # while holding: whole messages, and the beginning of one
+        self.holding = False
+        self.held = 0
         self.completed: list[tuple[bool, bytes]] = []
         """The whole messages that the failing `feed` had found before the fault; else empty."""
 
     def __repr__(self) -> str:
         if self._fault is not None:
             return f"<MessageReader failed: {self._fault}>"
+        if self.holding:
+            return f"<MessageReader {self.held} bytes of messages held, {self.pending} bytes pending>"
         if self._length < 0:
             return f"<MessageReader {self.pending} bytes pending>"
         return f"<MessageReader {self._have} of {self._length} bytes of a message>"
@@ -73,15 +99,22 @@ class MessageReader:
     @property
     def pending(self) -> int:
         """Bytes kept of a message that is not whole yet, its prefix included; 0 at a boundary."""
+        if self.holding:
+            return len(self._octets) - self.held
         return self._have if self._length < 0 else self._have + PREFIX
 
     @property
     def missing(self) -> int:
         """Bytes that the message which is not whole yet still lacks, as far as known: the rest of its prefix, or all."""
+        if self.holding:
+            have = self.pending
+            return (
+                PREFIX - have if have < PREFIX else PREFIX + _unpack_from(self._octets, self.held)[1] - have
+            )
         return PREFIX - self._have if self._length < 0 else self._length - self._have
 
     def feed(self, data: bytes) -> list[tuple[bool, bytes]]:
-        """Take bytes in; return every message that is whole now, as (compressed, payload).
+        """Take bytes in; return the messages that are whole now, as (compressed, payload).
 
         Raises:
             LimitExceeded: A prefix announces a message above the limit.
@@ -100,6 +133,9 @@ class MessageReader:
     def _resume(self, data: bytes) -> list[tuple[bool, bytes]]:
         """Go on with what is kept: part of a prefix, or a prefix and part of its payload."""
         messages: list[tuple[bool, bytes]] = []
+        if self.holding:
+            self._hold(data)
+            return messages
         start = 0
         if self._length < 0:
             start = PREFIX - self._have
@@ -142,8 +178,68 @@ class MessageReader:
                 break
             messages.append((flag == 1, data[start:end]))
             start = end
+            if len(messages) == BATCH and size - start >= PREFIX:
+                self.completed = messages
+                self.hold()
+                self._hold(data[start:])
+                self.completed = []
+                return messages
         if start < size:
             self._keep(data[start:])
+        return messages
+
+    def hold(self) -> None:
+        """Hold what comes from now on, until `more`."""
+        if self.holding:
+            return
+        if self._length >= 0:
+            self._octets += _pack(self._flag, self._length)
+        self._octets += b"".join(self._pieces)
+        self._pieces = []
+        self._have = 0
+        self._length = 0  # so that `feed` goes to `_resume`
+        self.holding = True
+
+    def _hold(self, data: bytes) -> None:
+        """Hold bytes, and find the end of the last message that is whole."""
+        if self._fault is not None:
+            raise self._fault
+        octets = self._octets
+        octets += data
+        size, held, limit = len(octets), self.held, self._limit
+        while size - held >= PREFIX:
+            flag, length = _unpack_from(octets, held)
+            if flag > 1 or length > limit:
+                self.held = held
+                self._fail(flag, length, self.completed)
+            if held + PREFIX + length > size:
+                break
+            held += PREFIX + length
+        self.held = held
+
+    def more(self) -> list[tuple[bool, bytes]]:
+        """Cut the next messages that are held, and hold no longer when these were the last."""
+        messages: list[tuple[bool, bytes]] = []
+        octets, start = self._octets, 0
+        if self.held:
+            first = PREFIX + _unpack_from(octets)[1]
+            data = bytes(octets[: max(first, min(self.held, _PIECE))])
+            size = len(data)
+            while size - start >= PREFIX and len(messages) < BATCH:
+                flag, length = _unpack_from(data, start)
+                end = start + PREFIX + length
+                if end > size:
+                    break
+                messages.append((flag == 1, data[start + PREFIX : end]))
+                start = end
+            del octets[:start]
+            self.held -= start
+        if self.holding and not self.held:
+            self.holding = False
+            self._length = -1
+            self._octets = bytearray()
+            if self._fault is None:
+                self._read(bytes(octets), 0, messages)
         return messages
 
     def _fail(self, flag: int, length: int, messages: list[tuple[bool, bytes]]) -> NoReturn:

@@ -60,6 +60,7 @@ class Limits:
         max_send_buffer: Bytes waiting for the socket of a connection, above which senders wait.
         connect_timeout: For a connection, its TLS handshake and its proxy; None: no limit.
         handshake_timeout: For a client of a server to get TLS and the HTTP/2 preface done.
+        flush_timeout: For a client to take some of an answer that is finished.
         close_timeout: For a connection to close in order, before it is cut.
         max_connections: The most connections a server holds open at once.
         read_buffer: What a TCP read may gather when it names no size.
@@ -96,6 +97,7 @@ class Limits:
     max_send_buffer: int = _MIB
     connect_timeout: float | None = 10.0
     handshake_timeout: float = 10.0  # Go's x/net waits 10 s for the preface
+    flush_timeout: float = 300.0  # Envoy's stream_idle_timeout, for answers that wait for a window as well
     close_timeout: float = 5.0
     max_connections: int = 1024  # the usual number of files a process may open
     read_buffer: int = 64 * _KIB  # asyncio.StreamReader

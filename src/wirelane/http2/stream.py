@@ -97,6 +97,11 @@ class Stream:
         """Whether octets wait for flow control."""
         return bool(self._pending) or self._pending_trailers is not None
 
+    @property
+    def unsent(self) -> int:
+        """Octets that wait for flow control."""
+        return sum([len(data) for data, _ in self._pending or ()])
+
     def return_window(self, octets: int) -> None:
         """Let the peer send `octets` more. They are announced in batches of a quarter of the window (section 6.9).
 

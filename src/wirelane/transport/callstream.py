@@ -15,7 +15,7 @@ from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from wirelane.core.framing import PREFIX, MessageReader, message_prefix
+from wirelane.core.framing import BATCH, PREFIX, MessageReader, message_prefix
 from wirelane.errors import BusyError, LimitExceeded, PeerError
 from wirelane.http2 import Stream
 from wirelane.transport.protocol import BURST, wait_for
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CallStream"]
 
+# Messages that the streams of a connection may gather as objects.
+_MANY: Final = 65_536
 _unpack_prefix: Final = Struct(">BI").unpack_from
 # Octets of one DATA frame that are padding and its length (RFC 9113 section 6.1).
 _MOST_PADDING: Final = 256
@@ -89,6 +91,8 @@ class CallStream(Stream):
         if not messages:
             return None
         message = messages.popleft()
+        if not messages and self._reader is not None and self._reader.holding:
+            messages.extend(self._reader.more())
         if self.remote_closed:
             return message
         size = len(message[1]) + PREFIX
@@ -128,6 +132,8 @@ class CallStream(Stream):
 
     def on_data(self, data: bytes, end_stream: bool) -> None:
         if self._all_in:
+            # Nobody takes it any more; whoever sends it may have to come to the end of that before it reads.
+            self.return_window(len(data))
             return
         if self._reader is None and len(data) >= PREFIX:
             flag, length = _unpack_prefix(data)
@@ -141,6 +147,8 @@ class CallStream(Stream):
                 self._messages.append((flag == 1, data[PREFIX:]))
                 if self._receiver is not None or self._whole is not None:
                     self._wake_reader()
+                elif self.recv_window * 8 < self.window * 7:
+                    self._hold_if_many()
                 if end_stream:
                     self._input_ended()
                 return
@@ -181,8 +189,21 @@ class CallStream(Stream):
         if found:
             messages.extend(found)
             self._wake_reader()
+            if len(messages) > BATCH:
+                self._hold_if_many()
         if reader.pending and (_waits(self._receiver) or _waits(self._whole)):
             self._make_room()
+
+    def _hold_if_many(self) -> None:
+        """Messages gather on a stream that nobody reads: cut no more of them, for as objects they need many times the space.
+
+        One stream that falls behind for a moment may gather more than one of many.
+        """
+        messages = len(self._messages or ())
+        if messages > BATCH and messages * len(self.connection.streams) >= _MANY:
+            if self._reader is None:
+                self._reader = MessageReader(self.connection.limits.max_receive_message)
+            self._reader.hold()
 
     def _make_room(self) -> None:
         """Let all of the incomplete message arrive, however small the window: somebody waits for it."""
@@ -191,6 +212,13 @@ class CallStream(Stream):
         missing = self._reader.missing + _MOST_PADDING
         if missing > self.recv_window:
             self._ahead += self.make_room(missing)
+
+    def _pass_over(self) -> None:
+        """Nobody reads any more, and what came and was not read is gone: the peer may send as much again, for nothing."""
+        held = self.window + self._ahead - self.recv_window - self._unreturned
+        self._ahead = 0
+        if held > 0:
+            self.return_window(held)
 
     def starved(self) -> bool:
         waited, self._waited = self._waited, False
@@ -204,8 +232,10 @@ class CallStream(Stream):
     def _end_messages(self, *, discard: bool = False) -> None:
         """No more will arrive; `discard` also drops what was not taken."""
         self._all_in = True
-        if discard and self._messages:
-            self._messages.clear()
+        if discard:
+            self._reader = None
+            if self._messages:
+                self._messages.clear()
         if self._receiver is not None or self._whole is not None:
             self._wake_reader()
 

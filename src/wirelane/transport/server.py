@@ -31,6 +31,7 @@ from wirelane.transport.heads import (
 from wirelane.transport.keepalive import Tenure, server_pinger
 from wirelane.transport.protocol import H2Protocol, call_back, wait_for
 from wirelane.transport.serving import Serving
+from wirelane.transport.unread import UnreadAnswers
 
 if TYPE_CHECKING:
     import ssl
@@ -44,6 +45,7 @@ __all__ = ["H2ServerConnection", "H2ServerStream", "serve"]
 
 logger = logging.getLogger("wirelane.transport")
 
+_NO_METADATA = Metadata()
 # Kinds of refusals that have a line of their own in the log.
 _TOLD_APART = frozenset({"slow", "strangers", "deaf"})
 _ANSWERED = Ending(StatusCode.OK)
@@ -87,7 +89,7 @@ class H2ServerStream(CallStream):
     @property
     def metadata(self) -> Metadata:
         if self._metadata is None:
-            self._metadata = self._request.copy_metadata()
+            self._metadata = (self._request.metadata or _NO_METADATA).copy()
         return self._metadata
 
     @property
@@ -179,6 +181,8 @@ class H2ServerStream(CallStream):
         if payload is not None:
             engine.send(self, payload, prefix=prefix)
         engine.send_headers(self, stable, variable, end_stream=True)
+        if self._pending:
+            self._await_client()
         self._stop_client()
 
     def answer(self, payload: bytes) -> None:
@@ -189,6 +193,13 @@ class H2ServerStream(CallStream):
         self._head_sent = True
         self._end_receiving(_ANSWERED)
         self.connection.send_whole(self, PLAIN_RESPONSE, payload, prefix=prefix, trailers=OK_TRAILERS)
+        if self._pending:
+            self._await_client()
+
+    def _await_client(self) -> None:
+        """The answer waits for the client's window: let it send on, so that it comes to reading, but not for ever."""
+        self._pass_over()
+        self._owner.unread.watch(self, self._deadline)
 
     def _end_receiving(self, why: Ending) -> None:
         """This end is done: wake who waits, and let nobody take the requests dropped here for a half-close."""
@@ -285,12 +296,15 @@ class H2ServerStream(CallStream):
         self._end_messages(discard=True)
         self._wake_sender()
         callbacks, self._callbacks = self._callbacks, None
-        if callbacks and not done:
+        if done:
+            self._owner.unread.forget(self)
+        elif callbacks:
             call_back(callbacks, self)
 
     def on_drained(self) -> None:
         self._wake_sender()
         if self._finished:
+            self._owner.unread.forget(self)
             self._stop_client()
 
 
@@ -312,8 +326,6 @@ class H2ServerConnection(H2Protocol):
         options = options or ServerOptions()
         self._pinger = server_pinger(self, options)
         self._tenure = Tenure(self, options)
-        # Somebody asks when the last call ends.
-        self._watches_calls = self._tenure.watches_idle
         self._pings = PingPolicy(options)
         self.engine.ping_policy = self._allow_ping
         self._on_call = on_call
@@ -325,6 +337,7 @@ class H2ServerConnection(H2Protocol):
         self._lingers = False
         # Ends a drain whose PING never comes back.
         self._drain_timer: asyncio.TimerHandle | None = None
+        self.unread = UnreadAnswers(self)
         # The rule for which we ended the connection, in words.
         self._ended_for = ""
 
@@ -341,7 +354,7 @@ class H2ServerConnection(H2Protocol):
         if not self._draining and not self.engine.ended:
             # A client that does not answer the PING is not waited for (grpc-go: 5 s).
             self._drain_timer = self._loop.call_later(self.limits.close_timeout, self.engine.finish_drain)
-        self._draining = self._watches_calls = True
+        self._draining = True
         self.engine.drain(reason)
         if final:
             self.engine.finish_drain()
@@ -438,10 +451,10 @@ class H2ServerConnection(H2Protocol):
         return H2ServerStream(self, parse_request(block, self.limits))
 
     def stream_closed(self, stream: Stream) -> None:
-        if self._watches_calls and not self.engine.streams:
+        if self._draining:
+            self._loop.call_soon(self._close_if_drained)
+        if self._tenure.watches_idle and not self.engine.streams:
             self._tenure.idle_since = monotonic()
-            if self._draining:
-                self._loop.call_soon(self._close_if_drained)
 
     def engine_ended(self, code: int, reason: str) -> None:
         if self.engine.conduct.refusals["connections"]:

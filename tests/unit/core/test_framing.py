@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 
-from wirelane.core.framing import MessageReader, frame_message
+from wirelane.core.framing import BATCH, MessageReader, frame_message
 from wirelane.errors import LimitExceeded, PeerError
 
 
@@ -37,6 +37,59 @@ def test_pending_counts_every_byte_of_the_message_that_is_not_whole():
     assert seen == list(range(1, len(data)))
     assert reader.feed(data[-1:] + b"\0") == [(False, b"abcd")]
     assert reader.pending == 1
+
+
+def test_messages_that_are_held_take_the_space_of_their_bytes():
+    data = frame_message(b"") * 13_000
+    reader = MessageReader(100)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kept = reader.feed(data)
+        for _ in range(9):
+            assert reader.feed(data) == []
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert len(kept) == BATCH
+    # As objects they would take 64 bytes and more each.
+    assert taken < BATCH * 100 + 2 * 10 * len(data)
+    assert repr(reader) == f"<MessageReader {650_000 - 5 * BATCH} bytes of messages held, 0 bytes pending>"
+
+
+def test_a_fault_behind_messages_that_are_held_comes_at_once_and_they_are_given_out():
+    reader = MessageReader(10)
+    reader.hold()
+    with pytest.raises(PeerError):
+        reader.feed(frame_message(b"one") + frame_message(b"two") + b"\7" + bytes(9))
+    with pytest.raises(PeerError):
+        reader.feed(frame_message(b"three"))
+    assert reader.more() == [(False, b"one"), (False, b"two")]
+    assert reader.more() == []
+    with pytest.raises(PeerError):
+        reader.feed(frame_message(b"three"))
+
+
+def test_a_fault_behind_many_messages_loses_none_of_them():
+    reader = MessageReader(10)
+    data = frame_message(b"x") * (BATCH + 5) + b"\0\0\0\0\xff"
+    with pytest.raises(LimitExceeded):
+        reader.feed(data)
+    assert reader.completed + reader.more() == [(False, b"x")] * (BATCH + 5)
+
+
+def test_a_message_that_began_before_holding_goes_on():
+    reader = MessageReader(100)
+    data = frame_message(b"abcdefgh", True)
+    assert reader.feed(data[:7]) == []
+    reader.hold()
+    reader.hold()
+    assert (reader.pending, reader.missing) == (7, 6)
+    assert reader.feed(data[7:] + data[:3]) == []
+    assert (reader.held, reader.pending, reader.missing) == (13, 3, 2)
+    assert reader.more() == [(True, b"abcdefgh")]
+    assert (reader.holding, reader.pending, reader.missing) == (False, 3, 2)
+    assert reader.feed(data[3:]) == [(True, b"abcdefgh")]
 
 
 def test_empty_pieces_change_nothing():
