@@ -1,7 +1,8 @@
 """grpc-go's interoperability programs, both ways, in cleartext and over TLS.
 
 Theirs know the 14 core cases and the 2 that soak. They have neither the 4 cases of compression nor flags for client
-certificates: those are judged against grpcio in tests/interop, and by the conformance suite.
+certificates: those are judged against grpcio in tests/interop, and by the conformance suite. Their server also judges the
+PINGs by which our client measures how large its windows should be: its patience is that of any gRPC server (gRFC A8).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ CASES = (
     "rpc_soak", "channel_soak",
 )  # fmt: skip
 _PROGRAM = "-m", "wirelane.testing.interop"
+_DOWNLOAD = ("tools/judges/download.py",)
 _NAME = "grpc-go interop"
 _OVERALL = 500  # seconds for all the calls of a soak
 
@@ -44,6 +46,9 @@ def judge(client: Path, server: Path, certificates: Certificates, report: Report
         with serving(theirs, r"interop server listening on \S+:(\d+)", drains=False) as port:
             command = python(*_PROGRAM, "client", *flags)
             _report(report, f"our client, their server, {title}", _each(command, port))
+            done = run([*python(*_DOWNLOAD), *flags, f"--server_port={port}"], seconds=120)
+            group = f"our client's pings, their server, {title}"
+            report.group(_NAME, group, passed=not done.status, failed=bool(done.status), words=done.words)
 
 
 def _each(client: list[str], port: int) -> dict[str, str]:
