@@ -9,6 +9,7 @@ import pytest
 
 from support.client_support import BOTH, DOWN, ONE, UP, Notes, grpcio_server, note_schema, wire_channel
 from support.server_support import until
+from support.wire_support import DATA, RESPONSE, WINDOW_UPDATE, client_and_raw_server, frame, unary
 from wirelane import Limits, StatusCode, grpc
 from wirelane.core.target import HostPort
 from wirelane.http2.flow import Flow
@@ -201,3 +202,17 @@ async def test_grpcio_holds_no_ping_that_measures_against_us(monkeypatch: pytest
                     assert len((await channel.unary("Calls/One", {}))["data"]) == 100_000
             assert channel.stats.connects == 1
     assert acknowledged > 10
+
+
+async def test_a_message_longer_than_any_window_is_let_in_piece_by_piece() -> None:
+    """A WINDOW_UPDATE above 2^31-1 would break the connection (RFC 9113 section 6.9.1)."""
+    async with client_and_raw_server("tcp", limits=Limits(max_receive_message=2**32 - 1)) as (client, peer):
+        stream = await unary(client)
+        identifier = (await peer.request()).stream
+        receiving = asyncio.create_task(stream.receive())
+        prefix = b"\0" + (3 * 2**30).to_bytes(4, "big")
+        peer.write(peer.headers(identifier, RESPONSE), frame(DATA, 0, identifier, prefix))
+        while (update := await peer.next(WINDOW_UPDATE)).stream != identifier:
+            pass
+        assert 2**29 < int.from_bytes(update.payload, "big") < 2**31 - WINDOW
+        receiving.cancel()

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from wirelane.http2.frames import MAX_WINDOW
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -117,8 +119,9 @@ class Stream:
         self.connection.flow.give(self, unreturned)
 
     def make_room(self, octets: int) -> int:
-        """Let the peer send `octets` in all from now on; return how many of them are given ahead of their return."""
-        short = octets - self.recv_window
+        """Let the peer send `octets` in all from now on, as far as a window may be so wide; return how many of them are given ahead of their return."""
+        # A message may be longer than the widest window, to which `Flow.give` may add as much again.
+        short = min(octets, MAX_WINDOW // 2) - self.recv_window
         if short <= 0 or self.remote_closed:
             return 0
         ahead = max(0, short - self._unreturned)
