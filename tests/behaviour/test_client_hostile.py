@@ -178,9 +178,11 @@ async def test_a_message_above_the_limit_is_refused() -> None:
         assert "1000" in text
 
 
-async def raw_call(raw: RawServer, channel: grpc.Channel) -> tuple[asyncio.Task[bytes], RawPeer, int]:
+async def raw_call(
+    raw: RawServer, channel: grpc.Channel, known: RawPeer | None = None
+) -> tuple[asyncio.Task[bytes], RawPeer, int]:
     call = asyncio.create_task(channel.unary(ONE, b"x", timeout=30))
-    peer = await raw.peers.get()
+    peer = known or await raw.peers.get()
     return call, peer, (await peer.request()).stream
 
 
@@ -202,6 +204,18 @@ async def test_a_reset_becomes_a_status_and_is_not_tried_again(error: int, code:
         with pytest.raises(RpcError) as raised:
             await call
         assert (raised.value.code, raised.value.attempts) == (code, 1)
+
+
+async def test_what_is_written_into_the_metadata_of_an_error_stays_there() -> None:
+    """The head that refuses a call is read once; calls refused with the same octets share what was read."""
+    async with raw_server() as raw, grpc.Channel(f"127.0.0.1:{raw.port}") as channel:
+        for _ in range(4):
+            call, peer, stream = await raw_call(raw, channel, *raw.all)
+            peer.write(peer.headers(stream, [(":status", "503")]))
+            with pytest.raises(RpcError) as raised:
+                await call
+            assert raised.value.metadata == {}
+            raised.value.metadata["mine"] = "1"
 
 
 REFUSED = (7).to_bytes(4, "big")

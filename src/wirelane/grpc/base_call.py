@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from wirelane.errors import Detail
     from wirelane.transport.base import ClientStream, Part
 
-__all__ = ["CANCELLED", "BaseCall"]
+__all__ = ["BaseCall", "cancelled"]
 
-CANCELLED = Ending(StatusCode.CANCELLED, "the call was cancelled on this side")
+
+def cancelled() -> Ending:
+    """Return the ending of a call that the user cancelled, made for each: its metadata is the user's to change."""
+    return Ending(StatusCode.CANCELLED, "the call was cancelled on this side")
 
 
 class BaseCall(OpenCall):
@@ -75,7 +78,7 @@ class BaseCall(OpenCall):
 
     def cancel(self) -> None:
         """Cancel the call: whoever waits for it gets `RpcError` CANCELLED. Nothing happens once it has ended."""
-        self._interrupt(CANCELLED)
+        self._interrupt(cancelled())
 
     def __repr__(self) -> str:
         ending = self._ending()

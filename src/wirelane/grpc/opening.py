@@ -35,10 +35,14 @@ __all__ = ["OK", "OpenCall"]
 T = TypeVar("T")
 
 OK = StatusCode.OK
-_LEFT = Ending(StatusCode.CANCELLED, "the call was left before its end")
 
 # Connections in a row that did not take the call: a server that greets and sends away for ever is a failure.
 _MOST_TURNED_AWAY = 8
+
+
+def _left() -> Ending:
+    # Made for each call: its metadata is the user's, who may change it.
+    return Ending(StatusCode.CANCELLED, "the call was left before its end")
 
 
 class OpenCall:
@@ -129,9 +133,9 @@ class OpenCall:
         elif self._local is None:
             self._local = ending
 
-    def _drop(self, ending: Ending = _LEFT) -> None:
+    def _drop(self) -> None:
         """Let go of the call after a failure or an early leave: nothing of it stays."""
-        self._interrupt(ending)
+        self._interrupt(_left())
         self._settle()
 
     def _settle(self) -> None:
@@ -284,7 +288,7 @@ class OpenCall:
     def _undo(self, task: asyncio.Task[Any]) -> None:
         """Take back what a task did after its caller had left."""
         if not task.cancelled() and task.exception() is None and self._stream is not None:
-            self._stream.cancel(_LEFT)
+            self._stream.cancel(_left())
 
     async def _recover(self, stream: ClientStream) -> bool:
         """After `stream` has ended: open the call again if nobody can have acted on it. False: it is over.

@@ -14,7 +14,7 @@ from wirelane.core.deadline import Deadline
 from wirelane.core.method import Cardinality
 from wirelane.errors import ReadTimeout, UsageError
 from wirelane.grpc.awaiting import AwaitableCall
-from wirelane.grpc.base_call import CANCELLED, BaseCall
+from wirelane.grpc.base_call import BaseCall, cancelled
 from wirelane.grpc.sending import Sending, SendingCall
 from wirelane.status import StatusCode
 
@@ -112,7 +112,7 @@ class _Receiving(_Scoped, Generic[Res]):
         super().cancel()
         if self._stream is not None and self._stream.discard():
             # It had ended on the wire already, but not for who reads it.
-            self._local = CANCELLED
+            self._local = cancelled()
 
     def __aiter__(self) -> AsyncIterator[Res]:
         self._open_stream()

@@ -226,6 +226,7 @@ class H2ClientStream(CallStream):
             return
         refusal = check_response(block, self._owner.limits)
         if refusal is not None:
+            self._shared = True
             self._break(refusal)
             return
         self._head_block = block
