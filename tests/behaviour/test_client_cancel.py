@@ -17,10 +17,12 @@ from support.client_support import (
     Notes,
     grpcio_server,
     notes_channel,
+    raw_server,
     turns,
     wire_channel,
     wire_server,
 )
+from support.wire_support import RESPONSE, RST_STREAM
 from wirelane import BusyError, Limits, RpcError, StatusCode, grpc
 from wirelane.transport.base import ServerStream
 
@@ -344,3 +346,36 @@ async def test_a_cancelled_connect_leaves_nothing(steps: int) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_what_is_written_into_the_metadata_of_a_cancelled_call_stays_there() -> None:
+    async with wire_channel(silence) as channel:
+        one, other = channel.unary(ONE, b"x"), channel.unary(ONE, b"x")
+        one.cancel()
+        other.cancel()
+        assert one.trailing_metadata is not None
+        one.trailing_metadata["mine"] = "1"
+        assert other.trailing_metadata == {}
+
+
+async def test_a_call_that_was_opened_and_is_closed_unawaited_is_cancelled() -> None:
+    async with raw_server() as raw, grpc.Channel(f"127.0.0.1:{raw.port}") as channel:
+        call = channel.unary(ONE, b"x")
+        asking = asyncio.create_task(call.initial_metadata())
+        peer = await raw.peers.get()
+        stream = (await peer.request()).stream
+        peer.write(peer.headers(stream, RESPONSE))
+        await asking
+        call.close()
+        assert channel.stats.active == 0
+        assert (await peer.next(RST_STREAM)).stream == stream
+
+
+async def test_a_task_of_a_call_that_was_cancelled_before_gets_its_ending() -> None:
+    async with wire_channel(silence) as channel:
+        call = channel.unary(ONE, b"x")
+        call.cancel()
+        with pytest.raises(RpcError, match="CANCELLED"):
+            await asyncio.create_task(call)
+        with pytest.raises(RpcError, match="CANCELLED"):
+            await call

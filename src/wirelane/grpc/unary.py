@@ -53,23 +53,35 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
         super().__init__(core, method, timeout, metadata, compression, wait_for_ready)
         self._request = request
         # Made now, so that Python warns of a call that nobody awaits.
-        self._coro = self._run()
+        self._coro: Coroutine[Any, Any, Res] | None = self._run()
 
     def _coroutine(self) -> Coroutine[Any, Any, Res]:
         self._awaited = True
-        return self._coro
+        coro = self._coro
+        if coro is None:
+            coro = self._coro = self._again()
+        return coro
 
     def throw(self, kind: Any, value: Any = None, traceback: TracebackType | None = None, /) -> Any:
         """Raise inside the call; for event loops. A call that was opened and never awaited is let go of."""
-        if inspect.getcoroutinestate(self._coro) == inspect.CORO_CREATED:
-            self._drop()
+        self._leave_if_unstarted()
         return super().throw(kind, value, traceback)
 
+    def close(self) -> None:
+        """End the coroutine behind the call; for event loops. Likewise."""
+        self._leave_if_unstarted()
+        super().close()
+
+    def _leave_if_unstarted(self) -> None:
+        if self._coro is not None and inspect.getcoroutinestate(self._coro) == inspect.CORO_CREATED:
+            self._drop()
+
     def __await__(self) -> Generator[Any, Any, Res]:
-        if self._awaited:
+        coro = self._coro
+        if self._awaited or coro is None:
             return self._again().__await__()
         self._awaited = True
-        return self._coro.__await__()
+        return coro.__await__()
 
     async def initial_metadata(self) -> Metadata:
         """Return what the server sends before its reply, sending the call if it has not been.
@@ -96,7 +108,9 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
     def _give_up(self) -> None:
         """End a call that nobody awaits; whoever still does gets its ending."""
         self._awaited = True
-        self._coro.close()
+        if self._coro is not None:
+            self._coro.close()
+            self._coro = None
         self._drop()
 
     async def _run(self) -> Res:
