@@ -411,3 +411,39 @@ async def test_an_answer_that_is_no_grpc_is_told_by_its_status(
         with pytest.raises(RpcError) as raised:
             await call
         assert raised.value.code is code
+
+
+@pytest.mark.parametrize("code", [StatusCode.CANCELLED, StatusCode.DEADLINE_EXCEEDED])
+async def test_a_call_that_is_interrupted_in_the_turn_of_its_refusal_is_not_sent_again(
+    code: StatusCode,
+) -> None:
+    """Sent again it would have nobody to end it: its deadline has passed, or its cancel() was heard."""
+    async with raw_server() as raw, grpc.Channel(f"127.0.0.1:{raw.port}") as channel:
+        call = channel.unary(ONE, b"x", timeout=30)
+        waiting = asyncio.create_task(call)
+        peer = await raw.peers.get()
+        stream = (await peer.request()).stream
+        interrupt = call.cancel if code is StatusCode.CANCELLED else call._expire
+        assert call._stream is not None
+        call._stream.add_done_callback(lambda _: interrupt())
+        peer.write(frame(RST_STREAM, 0, stream, REFUSED))
+        with pytest.raises(RpcError) as raised:
+            await waiting
+        assert (raised.value.code, call.status, call.attempts) == (code, code, 1)
+        assert channel.stats.active == 0
+
+
+async def test_a_call_is_not_sent_again_once_the_server_has_answered() -> None:
+    async with raw_server() as raw, grpc.Channel(f"127.0.0.1:{raw.port}") as channel:
+        async with channel.server_stream(DOWN, b"x") as stream:
+            peer = await raw.peers.get()
+            head = await peer.request()
+            peer.write(peer.headers(head.stream, RESPONSE), frame(DATA, 0, head.stream, message(b"one")))
+            await stream.initial_metadata()
+            peer.write(frame(RST_STREAM, 0, head.stream, REFUSED))
+            while stream.status is None:
+                await asyncio.sleep(0)
+            assert await stream.receive() == b"one"
+            with pytest.raises(RpcError) as raised:
+                await stream.receive()
+            assert (raised.value.code, raised.value.attempts) == (StatusCode.UNAVAILABLE, 1)

@@ -130,13 +130,16 @@ class OpenCall:
             task.cancel()
         elif self._stream is not None:
             self._stream.cancel(ending)
+            if self._local is None and self._recoverable(self._stream):
+                # It has ended, but not for who waits: without this the call would be sent again.
+                self._local = ending
         elif self._local is None:
             self._local = ending
 
     def _drop(self) -> None:
         """Let go of the call after a failure or an early leave: nothing of it stays."""
-        self._interrupt(_left())
         self._settle()
+        self._interrupt(_left())
 
     def _settle(self) -> None:
         """Take the call out of the books. Idempotent."""
@@ -303,23 +306,28 @@ class OpenCall:
             # Another task of the user is at it.
             await asyncio.wait((task,))
             return self._stream is not stream
-        if stream.status is OK or self._replay is None:
+        if self._replay is None or not self._recoverable(stream):
             return False
         ending = stream.ending
-        if ending is None or not self._may_recover(ending):
-            return False
+        assert ending is not None
+        if ending.refused:
+            self._refused = True
+        else:
+            self._turned_away += 1
         await self._open(*self._replay)
         return True
 
-    def _may_recover(self, ending: Ending) -> bool:
-        """Whether the call may be sent again after this (gRFC A6, transparent retries)."""
-        if not ending.unprocessed:
+    def _recoverable(self, stream: ClientStream) -> bool:
+        """Whether `stream` ended so that the call may be sent again (gRFC A6, transparent retries).
+
+        A server that answered has acted on it.
+        """
+        if stream.status is OK or self._settled or self._replay is None:
             return False
-        if ending.refused:
-            again, self._refused = not self._refused, True
-            return again
-        self._turned_away += 1
-        return self._turned_away <= _MOST_TURNED_AWAY
+        ending = stream.ending
+        if ending is None or not ending.unprocessed or stream.head is not None:
+            return False
+        return not self._refused if ending.refused else self._turned_away < _MOST_TURNED_AWAY
 
     # Endings
 
