@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import grpc as grpcio
 import pytest
@@ -25,13 +26,16 @@ from support.server_support import (
     listening,
     until,
 )
-from wirelane import grpc
+from wirelane import TlsConfig, grpc
 from wirelane.core import keepalive as settings
 from wirelane.errors import RpcError, UsageError
 from wirelane.status import StatusCode
 
+if TYPE_CHECKING:
+    from conftest import Certificates
+
 GRPCIO_ECHO = """
-import sys, time
+import sys, time, pathlib
 from concurrent import futures
 import grpc
 
@@ -43,7 +47,11 @@ def answer(request, context):
 handler = grpc.unary_unary_rpc_method_handler(answer)
 server = grpc.server(futures.ThreadPoolExecutor(4))
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", {"Call": handler}),))
-print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+if len(sys.argv) > 1:
+    cert, key = (pathlib.Path(name).read_bytes() for name in sys.argv[1:])
+    print(server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, cert)])), flush=True)
+else:
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
 server.start()
 server.wait_for_termination()
 """
@@ -78,13 +86,16 @@ async def python(source: str, *arguments: str) -> AsyncIterator[asyncio.subproce
         await process.communicate()
 
 
-async def test_calls_to_a_server_that_stopped_end_as_unavailable() -> None:
+@pytest.mark.parametrize("transport", ["h2c", "tls"])
+async def test_calls_to_a_server_that_stopped_end_as_unavailable(ca: Certificates, transport: str) -> None:
     """Nothing tells a client of it but its own pings."""
-    async with python(GRPCIO_ECHO) as process:
+    secure = transport == "tls"
+    async with python(GRPCIO_ECHO, *([str(ca.server_cert), str(ca.server_key)] if secure else [])) as process:
         assert process.stdout is not None
         port = int(await process.stdout.readline())
         options = grpc.ChannelOptions(keepalive_time=0.02, keepalive_timeout=0.2)
-        async with grpc.connect(f"127.0.0.1:{port}", options=options) as channel:
+        tls = TlsConfig(ca=ca.ca) if secure else None
+        async with grpc.connect(f"127.0.0.1:{port}", tls=tls, options=options) as channel:
             assert await channel.unary(ONE, b"there") == b"there"
             process.send_signal(signal.SIGSTOP)
             with pytest.raises(RpcError, match="keepalive timeout") as caught:

@@ -85,7 +85,15 @@ class Metadata:
             pairs = entries
         else:
             raise UsageError(f"metadata is a mapping or (name, value) pairs, not {type(entries).__name__}")
+        known = _checked_names
         for pair in pairs:
+            if type(pair) is tuple and len(pair) == 2 and type(pair[1]) is str:
+                # As below, for what most pairs are.
+                name, value = pair
+                checked = known.get(name) if type(name) is str else None
+                if checked is not None and checked[-4:] != "-bin" and value.isascii() and value.isprintable():
+                    self._pairs.append((checked, value))
+                    continue
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise UsageError(f"metadata is a mapping or (name, value) pairs, not {type(pair).__name__}")
             name, value = pair

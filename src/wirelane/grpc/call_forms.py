@@ -179,7 +179,7 @@ class CallForms:
         """
         core = self._core
         if messages is None:
-            return ClientStreamCall(core, method, timeout, metadata, compression, wait_for_ready)
+            return ClientStreamCall(core, method, None, timeout, metadata, compression, wait_for_ready)
         return ClientStreamReply(core, method, messages, timeout, metadata, compression, wait_for_ready)
 
     @overload

@@ -71,6 +71,7 @@ class OpenCall:
         self,
         core: ChannelCore,
         method: MethodLike,
+        given: Any,
         timeout: float | None,
         metadata: MetadataLike | None,
         compression: str | None,
@@ -78,6 +79,8 @@ class OpenCall:
     ) -> None:
         self._core = core
         self._method = method
+        # What the call was given to send: the request, or the messages of a stream, or nothing yet.
+        self._given = given
         self._deadline: Deadline | None = core.deadline(timeout)
         self._metadata = core.merged(metadata) if metadata else None
         self._encoding = core.encoding if compression is None else check_encoding(compression)

@@ -168,23 +168,10 @@ class ServerStreamCall(_Receiving[Res], Generic[Res]):
         async for message in stream: ...
     """
 
-    def __init__(
-        self,
-        core: ChannelCore,
-        method: MethodLike,
-        request: object,
-        timeout: float | None,
-        metadata: MetadataLike | None,
-        compression: str | None,
-        wait_for_ready: bool | None,
-    ) -> None:
-        super().__init__(core, method, timeout, metadata, compression, wait_for_ready)
-        self._request = request
-
     async def _enter(self) -> None:
         self._begin()
         (await self._bind()).require(Cardinality.SERVER_STREAM)
-        payload, compressed = self._pack(self._request)
+        payload, compressed = self._pack(self._given)
         await self._open(payload, compressed, True)
 
 
@@ -254,7 +241,7 @@ class ClientStreamReply(_OneReply[Req, Res], AwaitableCall[Res], Generic[Req, Re
         compression: str | None,
         wait_for_ready: bool | None,
     ) -> None:
-        super().__init__(core, method, timeout, metadata, compression, wait_for_ready)
+        super().__init__(core, method, messages, timeout, metadata, compression, wait_for_ready)
         if not isinstance(messages, Iterable | AsyncIterable) or isinstance(messages, Mapping | str | bytes):
             raise UsageError(f"messages are an iterable of requests, not {type(messages).__name__}")
         # Made now, so that Python warns of a call that nobody awaits.
@@ -308,25 +295,12 @@ class BidiStreamCall(Sending[Req], _Receiving[Res], Generic[Req, Res]):
     With `messages`, they are sent in the background: only receive.
     """
 
-    def __init__(
-        self,
-        core: ChannelCore,
-        method: MethodLike,
-        messages: Messages[Req] | None,
-        timeout: float | None,
-        metadata: MetadataLike | None,
-        compression: str | None,
-        wait_for_ready: bool | None,
-    ) -> None:
-        super().__init__(core, method, timeout, metadata, compression, wait_for_ready)
-        self._messages = messages
-
     async def _enter(self) -> None:
         self._begin()
         (await self._bind()).require(Cardinality.BIDI_STREAM)
         await self._open(None, False, False)
-        if self._messages is not None:
-            self._send_in_background(self._messages)
+        if self._given is not None:
+            self._send_in_background(self._given)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

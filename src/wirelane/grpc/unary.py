@@ -50,8 +50,7 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
         compression: str | None,
         wait_for_ready: bool | None,
     ) -> None:
-        super().__init__(core, method, timeout, metadata, compression, wait_for_ready)
-        self._request = request
+        super().__init__(core, method, request, timeout, metadata, compression, wait_for_ready)
         # Made now, so that Python warns of a call that nobody awaits.
         self._coro: Coroutine[Any, Any, Res] | None = self._run()
 
@@ -154,7 +153,7 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
         self._bound = bound
         if bound.cardinality is not Cardinality.UNARY:
             bound.require(Cardinality.UNARY)
-        payload, compressed = self._pack(self._request)
+        payload, compressed = self._pack(self._given)
         return self._open_now(payload, compressed, True)
 
     async def _start(self) -> None:
@@ -164,7 +163,7 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
             raise self._error(self._local)
         if self._replay is None:
             (await self._bind()).require(Cardinality.UNARY)
-            self._replay = (*self._pack(self._request), True)
+            self._replay = (*self._pack(self._given), True)
         await self._open(*self._replay)
 
     async def _again(self) -> Res:

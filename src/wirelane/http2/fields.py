@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CONTENT_LENGTH", "ORDINARY", "PSEUDO", "Field", "HeaderList", "field", "shown"]
+__all__ = ["BINARY", "CONTENT_LENGTH", "ORDINARY", "PSEUDO", "Field", "HeaderList", "field", "shown"]
 
 HeaderList = list[tuple[bytes, bytes]]
 
 ORDINARY: Final = 0
 PSEUDO: Final = 1
 CONTENT_LENGTH: Final = 2
+BINARY: Final = 3  # a name that ends in -bin: gRPC has its value in base64
 
 Field = tuple[tuple[bytes, bytes], int, "int | str"]
 """One field that was read: (name, value), its size as section 6.5.2 counts it, and its kind, or why it is malformed."""
@@ -54,7 +55,7 @@ def _judge(name: bytes, value: bytes) -> int | str:
         if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
             return "a content-length that is no number of octets"
         return CONTENT_LENGTH
-    return ORDINARY
+    return BINARY if name[-4:] == b"-bin" else ORDINARY
 
 
 def shown(name: bytes) -> str:

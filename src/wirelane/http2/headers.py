@@ -1,7 +1,7 @@
 """Header blocks: HPACK by memory, and the rules a header list must obey (RFC 7541, RFC 9113 section 8).
 
-Reading: a block that changed no table and consists of indexed fields only is decoded and validated once, and found by
-its octets until the table changes. Writing: fields that repeat from call to call (`stable`) go through the table and
+Reading: a block that changed no table is decoded and validated once, if it is likely to come again, and found by its
+octets until the table changes. Writing: fields that repeat from call to call (`stable`) go through the table and
 soon become such a block, kept as octets; fields that vary (`variable`: timeouts, metadata) are literals that enter no
 table, so that they never push the others out, unless they turn out to repeat.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from wirelane.http2.fields import CONTENT_LENGTH, PSEUDO, Field, HeaderList, field, shown
+from wirelane.http2.fields import BINARY, CONTENT_LENGTH, PSEUDO, Field, HeaderList, field, shown
 from wirelane.http2.hpack import HpackDecoder, HpackEncoder, OversizedBlock, literal
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ __all__ = [
 
 # Blocks remembered at most, each way. A peer with more distinct heads than this gains nothing from memory.
 _MEMORY = 512
-# The longest block to remember: an octet may stand for a field of kilobytes, and the peer chooses what we keep.
-_LONGEST_REMEMBERED = 64
+# Sizes of the lists remembered of a peer, together: an octet may stand for a field of kilobytes, and the peer chooses.
+_MEMORY_SIZE = 128 * 1024
+# Blocks with a literal that are looked out for.
+_SEEN = 64
 _REQUEST_PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority"})
 _RESPONSE_PSEUDO = frozenset({b":status"})
 
@@ -52,11 +54,12 @@ class HeaderBlock:
         error: Why the list is malformed (section 8.1.1), or None.
         content_length: The declared length, or None.
         status: `:status` as a number in a response, else 0.
+        binary: A field has a name that ends in -bin.
         memo: For the layer above: what it made of the block as a head, so that it need not do so again.
         ending_memo: The same for the block as the end of a stream; the same octets may come as either.
     """
 
-    __slots__ = ("content_length", "ending_memo", "error", "headers", "memo", "size", "status")
+    __slots__ = ("binary", "content_length", "ending_memo", "error", "headers", "memo", "size", "status")
 
     def __init__(self, headers: HeaderList, kind: BlockKind) -> None:
         self._fill([field(name, value) for name, value in headers], kind)
@@ -71,6 +74,7 @@ class HeaderBlock:
     def _fill(self, fields: list[Field], kind: BlockKind) -> None:
         self.content_length: int | None = None
         self.status = 0
+        self.binary = False
         self.memo: object = None
         self.ending_memo: object = None
         self.headers = [one[0] for one in fields]
@@ -89,6 +93,8 @@ class HeaderBlock:
                 if name in pseudo:
                     return f"{shown(name)} twice"
                 pseudo[name] = value
+            elif verdict == BINARY:
+                regular = self.binary = True
             elif verdict == CONTENT_LENGTH:
                 regular = True
                 if self.content_length not in (None, int(value)):
@@ -126,10 +132,13 @@ class HeaderDecoder:
             advertised limit, or the table would be lost and one greedy call would take the connection with it.
     """
 
-    __slots__ = ("_decoder", "_memory")
+    __slots__ = ("_decoder", "_memory", "_remembered", "_seen")
 
     def __init__(self, hard_limit: int) -> None:
         self._decoder = HpackDecoder(hard_limit)
+        # Blocks with a literal, by their hashes: most never come again, and are remembered when they do.
+        self._seen: dict[int, None] = {}
+        self._remembered = 0
         self._memory: dict[BlockKind, dict[bytes, HeaderBlock]] = {kind: {} for kind in BlockKind}
 
     def memory(self, kind: BlockKind) -> dict[bytes, HeaderBlock]:
@@ -150,11 +159,27 @@ class HeaderDecoder:
         decoder = self._decoder
         decoded = HeaderBlock.of(decoder.decode(block), kind)
         if decoder.changed:
-            for known_blocks in self._memory.values():
-                known_blocks.clear()
-        elif len(block) <= _LONGEST_REMEMBERED and len(memory) < _MEMORY and block and min(block) >= 0x80:
+            self._forget()
+        elif block and (min(block) >= 0x80 or self._seen_before(block)):
+            if self._remembered + decoded.size > _MEMORY_SIZE or len(memory) >= _MEMORY:
+                self._forget()
+            self._remembered += decoded.size
             memory[block] = decoded
         return decoded
+
+    def _seen_before(self, block: bytes) -> bool:
+        seen, name = self._seen, hash(block)
+        if name in seen:
+            return True
+        if len(seen) >= _SEEN:
+            seen.clear()
+        seen[name] = None
+        return False
+
+    def _forget(self) -> None:
+        self._remembered = 0
+        for known in self._memory.values():
+            known.clear()
 
 
 class HeaderEncoder:
@@ -194,9 +219,7 @@ class HeaderEncoder:
         encoder = self._encoder
         announced = encoder.resize()
         before = encoder.inserted
-        block = b"".join([encoder.encode(pair) for pair in stable])
-        if variable:
-            block += b"".join([encoder.encode_variable(pair) for pair in variable])
+        block = encoder.encode(stable, variable)
         if announced:
             return announced + block
         if encoder.inserted != before:

@@ -6,13 +6,16 @@ come from `hpack`; we read Huffman and never write it, which costs octets once p
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hpack.exceptions import HPACKDecodingError
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from wirelane.http2.fields import Field, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["HpackDecoder", "HpackEncoder", "OversizedBlock", "literal"]
 
@@ -24,6 +27,7 @@ _STATIC_NAMES: Final = {name: index for index, (name, _) in reversed(list(enumer
 
 # SETTINGS_HEADER_TABLE_SIZE, which we never change (RFC 9113 section 6.5.2).
 _TABLE_SIZE: Final = 4096
+_INDEXED: Final = tuple(bytes((0x80 | index,)) for index in range(0x7F))  # section 6.1, in one octet
 # Octets that continue an integer: 28 bits are more than any length or index here (CVE-2023-33953, run-away integers).
 _MOST_CONTINUED: Final = 4
 # A longer field never enters our table: it would push out all that repeats.
@@ -67,6 +71,7 @@ class HpackDecoder:
         """
         fields: list[Field] = []
         self.changed = False
+        table = self._table
         position, end, total = 0, len(block), 0
         while position < end:
             octet = block[position]
@@ -75,7 +80,11 @@ class HpackDecoder:
                 position += 1
                 if index == 0x7F:
                     index, position = _read_integer(block, position, index)
-                one = self._entry(index)
+                one = (
+                    table[_STATIC_SIZE - index]
+                    if 0 < index - _STATIC_SIZE <= len(table)
+                    else self._entry(index)
+                )
             elif 0x20 <= octet < 0x40:  # section 6.3, a size update
                 size, position = _read_integer(block, position + 1, octet & 0x1F, 0x1F)
                 if fields or size > _TABLE_SIZE:
@@ -196,14 +205,34 @@ class HpackEncoder:
         self._resize = None
         return announced
 
-    def encode(self, pair: tuple[bytes, bytes]) -> bytes:
-        """Return a field that repeats from block to block; it enters the table."""
+    def encode(
+        self, stable: Iterable[tuple[bytes, bytes]], variable: Iterable[tuple[bytes, bytes]] = ()
+    ) -> bytes:
+        """Return a block.
+
+        Args:
+            stable: Fields that repeat from block to block; they enter the table.
+            variable: Fields that may never come again: literals that enter no table, until they are seen twice.
+        """
+        index = self._index
+        out = []
+        for pair in stable:
+            number = index.get(pair)
+            out.append(self._insert(pair) if number is None else self._indexed(number))
+        for pair in variable:
+            number = index.get(pair)
+            out.append(self._maybe(pair) if number is None else self._indexed(number))
+        return b"".join(out)
+
+    def _indexed(self, number: int) -> bytes:
+        index = _STATIC_SIZE + 1 + self.inserted - number
+        return _INDEXED[index] if index < 0x7F else _write_integer(index, 7, 0x80)
+
+    def _insert(self, pair: tuple[bytes, bytes]) -> bytes:
+        """Return a field that is not in the dynamic table; it enters it if it may and has to."""
         known = _STATIC_INDEX.get(pair)
         if known is not None:
-            return bytes((0x80 | known,))
-        number = self._index.get(pair)
-        if number is not None:
-            return _write_integer(_STATIC_SIZE + 1 + self.inserted - number, 7, 0x80)
+            return _INDEXED[known]
         name, value = pair
         size = len(name) + len(value) + 32
         if name in _SENSITIVE or size > self._maximum or size > _LONGEST_INDEXED:
@@ -219,14 +248,12 @@ class HpackEncoder:
             + _string(value)
         )
 
-    def encode_variable(self, pair: tuple[bytes, bytes]) -> bytes:
-        """Return a field that may never come again: a literal that enters no table, until it is seen twice."""
-        if pair in self._index or pair in _STATIC_INDEX:
-            return self.encode(pair)
+    def _maybe(self, pair: tuple[bytes, bytes]) -> bytes:
+        """Return a field that is not in the dynamic table; it enters it if it was seen before."""
         seen = self._seen
-        if pair in seen:
-            del seen[pair]
-            return self.encode(pair)
+        if pair in seen or pair in _STATIC_INDEX:
+            seen.pop(pair, None)
+            return self._insert(pair)
         if len(seen) >= _SEEN:
             seen.clear()
         if len(pair[0]) + len(pair[1]) <= _LONGEST_INDEXED:

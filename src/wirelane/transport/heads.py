@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wirelane.core import compression
@@ -68,7 +68,10 @@ def request_fields(head: RequestHead, scheme: bytes) -> Fields:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A request head. Exactly one of three: a call, a `refusal` with a gRPC status, an HTTP `http_status`."""
+    """A request head. Exactly one of three: a call, a `refusal` with a gRPC status, an HTTP `http_status`.
+
+    `metadata` is None where it was not made yet of the `headers`: see `copy_metadata`.
+    """
 
     path: str = ""
     authority: str = ""
@@ -78,6 +81,11 @@ class ParsedRequest:
     accept_encoding: tuple[str, ...] = ()
     refusal: Ending | None = None
     http_status: int = 0
+    headers: HeaderList = field(default_factory=list)
+
+    def copy_metadata(self) -> Metadata:
+        """Return the client's metadata; it is the caller's own."""
+        return from_headers(self.headers) if self.metadata is None else self.metadata.copy()
 
 
 def parse_request(block: HeaderBlock, limits: Limits) -> ParsedRequest:
@@ -107,9 +115,12 @@ def _parse_request(block: HeaderBlock, limits: Limits) -> ParsedRequest:
     encoding = fields.get(b"grpc-encoding", b"identity").decode("latin-1")
     if encoding != "identity" and encoding not in compression.SUPPORTED:
         return ParsedRequest(path, refusal=_unsupported(encoding))
+    metadata: Metadata | None = None
     try:
         timeout = parse_timeout(fields[b"grpc-timeout"]) if b"grpc-timeout" in fields else None
-        metadata = from_headers(block.headers)
+        if block.binary:
+            # Only base64 can be wrong; the metadata of most calls is never looked at.
+            metadata = from_headers(block.headers)
     except ValueError as error:
         return ParsedRequest(path, refusal=Ending(StatusCode.INTERNAL, f"bad grpc-timeout: {error}"))
     except PeerError as error:
@@ -121,6 +132,7 @@ def _parse_request(block: HeaderBlock, limits: Limits) -> ParsedRequest:
         timeout,
         None if encoding == "identity" else encoding,
         accept,
+        headers=block.headers,
     )
 
 

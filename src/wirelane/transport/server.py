@@ -45,7 +45,6 @@ __all__ = ["H2ServerConnection", "H2ServerStream", "serve"]
 
 logger = logging.getLogger("wirelane.transport")
 
-_NO_METADATA = Metadata()
 # Kinds of refusals that have a line of their own in the log.
 _TOLD_APART = frozenset({"slow", "strangers", "deaf"})
 _ANSWERED = Ending(StatusCode.OK)
@@ -89,7 +88,7 @@ class H2ServerStream(CallStream):
     @property
     def metadata(self) -> Metadata:
         if self._metadata is None:
-            self._metadata = (self._request.metadata or _NO_METADATA).copy()
+            self._metadata = self._request.copy_metadata()
         return self._metadata
 
     @property
@@ -326,6 +325,8 @@ class H2ServerConnection(H2Protocol):
         options = options or ServerOptions()
         self._pinger = server_pinger(self, options)
         self._tenure = Tenure(self, options)
+        # Somebody asks when the last call ends.
+        self._watches_calls = self._tenure.watches_idle
         self._pings = PingPolicy(options)
         self.engine.ping_policy = self._allow_ping
         self._on_call = on_call
@@ -354,7 +355,7 @@ class H2ServerConnection(H2Protocol):
         if not self._draining and not self.engine.ended:
             # A client that does not answer the PING is not waited for (grpc-go: 5 s).
             self._drain_timer = self._loop.call_later(self.limits.close_timeout, self.engine.finish_drain)
-        self._draining = True
+        self._draining = self._watches_calls = True
         self.engine.drain(reason)
         if final:
             self.engine.finish_drain()
@@ -451,10 +452,10 @@ class H2ServerConnection(H2Protocol):
         return H2ServerStream(self, parse_request(block, self.limits))
 
     def stream_closed(self, stream: Stream) -> None:
-        if self._draining:
-            self._loop.call_soon(self._close_if_drained)
-        if self._tenure.watches_idle and not self.engine.streams:
+        if self._watches_calls and not self.engine.streams:
             self._tenure.idle_since = monotonic()
+            if self._draining:
+                self._loop.call_soon(self._close_if_drained)
 
     def engine_ended(self, code: int, reason: str) -> None:
         if self.engine.conduct.refusals["connections"]:

@@ -23,7 +23,7 @@ from support.wire_support import (
 )
 from wirelane.core.limits import Limits
 from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
-from wirelane.http2.headers import BlockKind, HeaderDecoder
+from wirelane.http2.headers import BlockKind, HeaderDecoder, literal
 
 HEAD = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a/b"))
 BLOCK = hpack.Encoder().encode(REQUEST)
@@ -224,12 +224,25 @@ def test_the_table_sizes_of_the_peer_are_announced_as_far_as_they_are_allowed(si
     assert decoder.decode(block, raw=True)
 
 
-def test_long_blocks_are_not_remembered() -> None:
+def test_what_is_remembered_of_blocks_is_bounded_by_the_size_of_their_lists() -> None:
     decoder = HeaderDecoder(65_536)
     decoder.decode(hpack.Encoder().encode([(b"x", b"v" * 100)]), BlockKind.TRAILERS)
-    long, short = b"\xbe" * 400, b"\xbe" * 10
-    assert decoder.decode(long, BlockKind.TRAILERS) is not decoder.decode(long, BlockKind.TRAILERS)
-    assert decoder.decode(short, BlockKind.TRAILERS) is decoder.decode(short, BlockKind.TRAILERS)
+    short = b"\xbe" * 10
+    first = decoder.decode(short, BlockKind.TRAILERS)
+    assert decoder.decode(short, BlockKind.TRAILERS) is first
+    for length in range(400, 410):  # an octet of theirs is 133 of ours
+        decoder.decode(b"\xbe" * length, BlockKind.TRAILERS)
+        assert sum(block.size for block in decoder.memory(BlockKind.TRAILERS).values()) <= 128 * 1024
+    assert decoder.decode(short, BlockKind.TRAILERS) is not first
+
+
+def test_a_block_with_a_literal_is_remembered_when_it_comes_again() -> None:
+    decoder = HeaderDecoder(65_536)
+    block = b"\x83" + literal(b"authorization", b"Bearer " + b"x" * 100)
+    first, second, third = (decoder.decode(block, BlockKind.REQUEST) for _ in range(3))
+    assert first is not second
+    assert second is third
+    assert third.headers == [(b":method", b"POST"), (b"authorization", b"Bearer " + b"x" * 100)]
 
 
 @pytest.mark.parametrize("value", [b"no such user: ", b" x", b"\tx"])
