@@ -85,6 +85,7 @@ class Connection(Output):
         goaway: A GOAWAY was received or sent: no stream may be opened.
         goaway_sent: A GOAWAY was sent.
         recv_window: Octets of DATA that we let the peer send on the whole connection.
+        initial_window: What the window of a stream is when it opens; never below `least_window`.
         low_window: What `recv_window` falls to before `flow` looks again.
         settings_received: The peer's first SETTINGS have arrived.
         conduct: What the peer did that costs work and moves nothing.
@@ -108,7 +109,7 @@ class Connection(Output):
         self.peer_max_streams: int | None = None
         self.peer_max_header_list: int | None = None
         self.peer_initial_window = DEFAULT_WINDOW
-        self.initial_window = limits.initial_window
+        self.initial_window = self.least_window = limits.initial_window
         # A peer that has not read our SETTINGS yet may send as much as the default allows (section 6.9.3).
         self.window_slack = max(0, DEFAULT_WINDOW - limits.initial_window)
         self.recv_window = self.low_window = limits.connection_window
@@ -478,6 +479,8 @@ class Connection(Output):
         stream.id = self.next_stream_id
         self.next_stream_id += 2
         self.streams[stream.id] = stream
+        if stream.window != self.least_window:
+            self.flow.enter(stream)
         self.send_headers(stream, stable, variable, key=key, end_stream=end_stream)
 
     def reset(self, stream: Stream, code: ErrorCode, reason: str = "", *, tell: bool = True) -> None:
@@ -505,7 +508,7 @@ class Connection(Output):
         self._forget(stream)
 
     def _forget(self, stream: Stream) -> None:
-        if stream.window != self.initial_window:
+        if stream.window != self.least_window:
             self.flow.leave(stream)
         if self.streams.pop(stream.id, None) is not None:
             self.owner.stream_closed(stream)

@@ -176,6 +176,7 @@ def _settings(connection: Connection, flags: int, stream_id: int, payload: bytes
     if flags & ACK:
         if payload:
             raise ProtocolViolation(ErrorCode.FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS with octets")
+        connection.flow.settings_acknowledged()
         return
     if len(payload) % 6:
         raise ProtocolViolation(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a size that is no multiple of 6")

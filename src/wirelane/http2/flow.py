@@ -9,6 +9,10 @@ Two rules, which together never stall a reader that keeps up and never let one t
   only while its reader waits for more, and only from a stock that the streams of a connection share, `max_window`. .NET's
   HttpClient grows the windows of single streams likewise, from 64 KiB to 16 MiB.
 
+A client lets new streams begin with more as well (SETTINGS_INITIAL_WINDOW_SIZE, section 6.9.2), out of half of the stock,
+so that large answers come without a stop after the first 64 KiB; with less again when it opens many. The server has read
+that before it reads of the stream. A server cannot do so: a client may open all its streams before it hears of a change.
+
 The bandwidth-delay product is measured as grpc-go and C-core do: a PING leaves when DATA arrives, and what has arrived
 when its acknowledgement does was sent in one round trip. If that is near to the window, and faster than ever before, the
 window is what limits, and is set to twice as much. There is one such PING under way at most and none without DATA; after
@@ -21,7 +25,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from wirelane.http2.frames import MAX_WINDOW, ErrorCode, ProtocolViolation, ping, window_update
+from wirelane.http2.frames import (
+    MAX_WINDOW,
+    ErrorCode,
+    ProtocolViolation,
+    Setting,
+    ping,
+    settings,
+    window_update,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +72,8 @@ class Flow:
         "_probe_at",
         "_probe_from",
         "_probing",
+        "_slack",
+        "_unacknowledged",
         "size",
         "stock",
         "target",
@@ -78,6 +92,9 @@ class Flow:
         self._pause = self.target // 2
         self._probe_at = 0.0
         self._probe_from = 0
+        # What a peer may send too much before it has read our first SETTINGS (section 6.9.3).
+        self._slack = connection.window_slack
+        self._unacknowledged = 1
         self._wait()
 
     @property
@@ -124,6 +141,7 @@ class Flow:
         if not self._probing:
             return
         self._probing = False
+        connection = self._connection
         arrived = self.arrived
         sample = arrived - self._probe_from
         # What moves much is measured again from the next DATA on, counted whole: a window that is too small comes in one
@@ -139,9 +157,47 @@ class Flow:
             self.target = min(2 * sample, self._most)
             # So much that it limits nobody, although it is given back by halves.
             self.size = min(max(self.size, 2 * self.target), MAX_WINDOW)
+        if connection.client:
+            self._begin_with_more()
         self._wait()
 
     # Streams
+
+    def enter(self, stream: Stream) -> None:
+        """A stream opens with more than the least, which comes from the stock; if that is empty, all begin with less."""
+        self.stock -= stream.window - self._initial
+        while self.stock < 0 and (size := self._connection.initial_window) > self._initial:
+            self._begin_with(max(size // 2, self._initial))
+
+    def _begin_with_more(self) -> None:
+        connection = self._connection
+        streams = len(connection.streams)
+        size = min(self.target, self._most // (2 * max(streams, 1)))
+        if (
+            size >= 2 * connection.initial_window
+            and (size - connection.initial_window) * streams <= self.stock // 2
+        ):
+            self._begin_with(size)
+
+    def _begin_with(self, size: int) -> None:
+        """Change the window that streams begin with; that of each open stream changes by as much (section 6.9.2)."""
+        connection = self._connection
+        change = size - connection.initial_window
+        connection.initial_window = size
+        for stream in connection.streams.values():
+            stream.window += change
+            stream.recv_window += change
+        self.stock -= change * len(connection.streams)
+        # What is under way was sent by the old window.
+        connection.window_slack += max(0, -change)
+        self._unacknowledged += 1
+        connection.write(settings({Setting.INITIAL_WINDOW_SIZE: size}))
+
+    def settings_acknowledged(self) -> None:
+        """The peer has applied the first of our SETTINGS that it had not."""
+        self._unacknowledged = max(0, self._unacknowledged - 1)
+        if not self._unacknowledged:
+            self._connection.window_slack = self._slack
 
     def give(self, stream: Stream, octets: int) -> None:
         """Let the peer send `octets` more on a stream, and if its reader waits, as many more as its window lacks."""
@@ -155,10 +211,12 @@ class Flow:
 
     def leave(self, stream: Stream) -> None:
         """A stream is closed: others may have what its window had grown by."""
-        self.stock += stream.window - self._initial
-        stream.window = self._initial
+        if stream.id:
+            self.stock += stream.window - self._initial
+            stream.window = self._initial
 
     def __repr__(self) -> str:
         return (
-            f"<Flow connection {self.size}, streams {self._initial} to {self.target}, {self.stock} in stock>"
+            f"<Flow connection {self.size}, streams {self._connection.initial_window} to {self.target}, "
+            f"{self.stock} in stock>"
         )

@@ -12,6 +12,7 @@ from support.wire_support import (
     END_STREAM,
     HEADERS,
     PING,
+    RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
     frame,
@@ -55,13 +56,29 @@ class Reader(Stream):
         return not self.lazy
 
 
+class Answer(Reader):
+    """The server's end of a call; it answers with so many octets."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, connection: Connection, size: int) -> None:
+        super().__init__(connection)
+        self.size = size
+
+    def on_headers(self, block: HeaderBlock, end_stream: bool) -> None:
+        self.connection.send_headers(self, ((b":status", b"200"),))
+        self.connection.send(self, bytes(self.size), end_stream=True)
+
+
 class Side:
-    """One end of a link. It opens, or accepts, streams whose readers are `Reader`."""
+    """One end of a link. It opens, or accepts, streams whose readers are `Reader`; or answers, with `answers` octets."""
 
     def __init__(self, clock: Clock, *, client: bool, limits: Limits | None = None) -> None:
         self.over: list[str] = []
         self.streams: list[Reader] = []
         self.lazy = False
+        self.answers = 0
+        self.queue = b""
         self.engine = Connection(client=client, owner=self, limits=limits or Limits())
         self.engine.flow = Flow(self.engine, clock)
         self.engine.start()
@@ -72,19 +89,19 @@ class Side:
     def settings_changed(self) -> None: ...
     def goaway_received(self, code: int, reason: str) -> None: ...
 
-    def input_waits(self) -> None:
-        raise AssertionError("more than a turn's work in one read")
+    def input_waits(self) -> None: ...
 
     def engine_ended(self, code: int, reason: str) -> None:
         self.over.append(reason)
 
     def stream_requested(self, block: HeaderBlock) -> Stream:
-        self.streams.append(Reader(self.engine, lazy=self.lazy))
-        return self.streams[-1]
+        stream = Answer(self.engine, self.answers) if self.answers else Reader(self.engine, lazy=self.lazy)
+        self.streams.append(stream)
+        return stream
 
-    def open(self) -> Reader:
-        stream = Reader(self.engine)
-        self.engine.open(stream, HEAD, None)
+    def open(self, *, end: bool = False) -> Reader:
+        stream = Reader(self.engine, lazy=self.lazy)
+        self.engine.open(stream, HEAD, None, end_stream=end)
         self.streams.append(stream)
         return stream
 
@@ -93,35 +110,40 @@ class Side:
         self.pings += octets.count(frame(PING, 0, 0, PROBE))
         return octets
 
+    def write(self, speed: int) -> bytes:
+        """What leaves in a millisecond. A socket takes so much more; the engine keeps the rest."""
+        self.queue += self.say()
+        self.engine.writable = len(self.queue) < 4 * speed
+        if self.engine.writable:
+            self.engine.pump()
+        sent, self.queue = self.queue[:speed], self.queue[speed:]
+        return sent
+
 
 class Link:
-    """A client that sends to a server, over a line with a delay each way and a speed towards the server."""
+    """A client and a server, and a line with a delay and a speed."""
 
     def __init__(self, *, delay: int, speed: int, limits: Limits | None = None) -> None:
         self.clock = Clock()
         self.delay, self.speed = delay, speed
-        self.client = Side(self.clock, client=True)
+        self.client = Side(self.clock, client=True, limits=limits)
         self.server = Side(self.clock, client=False, limits=limits)
         self._up: deque[tuple[int, bytes]] = deque()
         self._down: deque[tuple[int, bytes]] = deque()
-        self._queue = b""
         self.run(4 * delay + 4)
 
     def run(self, milliseconds: int) -> None:
         for _ in range(milliseconds):
             self.clock.now += 1
-            self._queue += self.client.say()
-            # A socket takes so much; the engine keeps the rest.
-            self.client.engine.writable = len(self._queue) < 4 * self.speed
-            if self.client.engine.writable:
-                self.client.engine.pump()
-            sent, self._queue = self._queue[: self.speed], self._queue[self.speed :]
-            self._up.append((self.clock.now + self.delay, sent))
-            self._down.append((self.clock.now + self.delay, self.server.say()))
+            self._up.append((self.clock.now + self.delay, self.client.write(self.speed)))
+            self._down.append((self.clock.now + self.delay, self.server.write(self.speed)))
             while self._up[0][0] <= self.clock.now:
                 self.server.engine.receive(self._up.popleft()[1])
             while self._down[0][0] <= self.clock.now:
                 self.client.engine.receive(self._down.popleft()[1])
+            for engine in (self.client.engine, self.server.engine):
+                while engine.waiting:
+                    engine.resume()
         assert not self.client.over
         assert not self.server.over
 
@@ -132,6 +154,23 @@ class Link:
             self.client.engine.send(self.client.open(), bytes(octets))
         self.run(2 * self.delay + 2)
         return self.server.streams[before:]
+
+    def call(self, count: int = 1) -> int:
+        """Make so many calls at once that the server answers; how long all of them took."""
+        began = self.clock.now
+        streams = [self.client.open(end=True) for _ in range(count)]
+        while not all(stream.remote_closed for stream in streams):
+            self.run(1)
+            assert self.clock.now < began + 100_000
+        assert {stream.heard for stream in streams} == {self.server.answers}
+        return self.clock.now - began
+
+    def check(self) -> None:
+        """What the streams of the client have drawn is what the stock lacks, and no more than there was."""
+        engine = self.client.engine
+        drawn = sum(stream.window - engine.least_window for stream in engine.streams.values())
+        assert engine.flow.stock == engine.limits.max_window - drawn
+        assert drawn <= engine.limits.max_window
 
 
 @pytest.mark.parametrize(("delay", "speed"), [(50, 100 * KIB), (10, 200 * KIB), (5, 50 * KIB)])
@@ -226,6 +265,74 @@ def test_a_stream_that_ends_leaves_its_share_to_others() -> None:
     assert (second.window, link.server.engine.flow.stock) == (MIB, 64 * KIB)
 
 
+def test_the_answers_of_a_client_that_knows_the_link_come_without_a_stop() -> None:
+    link = Link(delay=20, speed=100 * KIB)
+    link.server.answers = 500 * KIB
+    first, round_trip = link.call(), 2 * 20 + 2
+    assert first > 2 * round_trip
+    for _ in range(10):
+        last = link.call()
+        link.check()
+    assert last < 1.3 * round_trip
+    assert link.client.engine.initial_window >= 500 * KIB
+
+
+def test_a_client_that_opens_many_lets_them_begin_with_less() -> None:
+    limits = Limits(max_window=4 * MIB)
+    link = Link(delay=20, speed=200 * KIB, limits=limits)
+    link.server.answers = 500 * KIB
+    engine = link.client.engine
+    for _ in range(10):
+        link.call()
+    assert engine.initial_window >= 500 * KIB
+    for count in (10, 40, 3, 90, 1):
+        link.call(count)
+        link.check()
+        assert engine.flow.stock == 4 * MIB
+    # Many that are open at once: nobody reads them, and they hold what is allowed.
+    link.client.lazy = True
+    streams = [link.client.open(end=True) for _ in range(90)]
+    link.check()
+    assert engine.initial_window < 2 * 4 * MIB // 90
+    link.run(2000)
+    assert sum(stream.held for stream in streams) <= 90 * engine.least_window + 4 * MIB
+
+
+def test_what_was_sent_before_the_server_heard_of_a_smaller_window_is_taken() -> None:
+    link = Link(delay=20, speed=200 * KIB)
+    link.server.answers = 2 * MIB
+    for _ in range(10):
+        link.call()
+    engine = link.client.engine
+    large = engine.initial_window
+    # The request is on its way, and soon the answer; meanwhile the window shrinks.
+    streams = [link.client.open(end=True)]
+    link.run(25)
+    streams += [link.client.open(end=True) for _ in range(60)]
+    assert engine.initial_window < large
+    assert engine.window_slack > 0
+    while not all(stream.remote_closed for stream in streams):
+        link.run(1)
+    assert {stream.heard for stream in streams} == {2 * MIB}
+    assert engine.window_slack == 0
+
+
+def test_a_server_and_windows_that_may_not_grow_leave_the_settings_as_they_are() -> None:
+    for limits in (Limits(), Limits(max_window=0)):
+        link = Link(delay=20, speed=200 * KIB, limits=limits)
+        link.server.answers = 500 * KIB
+        link.send(0)
+        for _ in range(10):
+            link.call()
+        assert link.server.engine.initial_window == 64 * KIB
+        assert (link.client.engine.initial_window > 64 * KIB) == (limits.max_window > 0)
+    link = Link(delay=20, speed=200 * KIB)
+    link.send(100 * MIB)
+    link.run(2000)
+    assert link.server.engine.flow.target > MIB
+    assert link.server.engine.initial_window == 64 * KIB
+
+
 class Alone:
     """One engine, with the test for its peer."""
 
@@ -251,6 +358,13 @@ class Alone:
                 frames.append((octets[3], int.from_bytes(octets[5:9], "big"), octets[9 : 9 + size]))
             octets = octets[9 + size :]
         return frames
+
+    def measure(self) -> None:
+        """So much DATA that a PING leaves, and its acknowledgement; nobody reads it."""
+        self.stream.lazy = True
+        for _ in range(3):
+            self.data(16_000)
+        self.back()
 
     def back(self) -> None:
         self.clock.now += 10
@@ -338,6 +452,39 @@ def test_room_for_a_message_is_made_of_what_was_not_given_back_first() -> None:
     assert stream.recv_window == MIB
     alone.data(1, END_STREAM)
     assert stream.make_room(2 * MIB) == 0
+
+
+def test_a_peer_that_knows_of_the_smaller_window_is_held_to_it() -> None:
+    alone = Alone()
+    engine, flow = alone.engine, alone.engine.flow
+    engine.receive(frame(SETTINGS, ACK, 0))
+    flow.target = 8 * MIB
+    alone.measure()
+    assert engine.initial_window == alone.stream.window == 8 * MIB
+    others = [alone.side.open() for _ in range(3)]
+    assert engine.initial_window < 8 * MIB
+    changed = [payload for _, _, payload in alone.said(SETTINGS)]
+    assert [payload[:2] for payload in changed] == [b"\0\4"] * len(changed)
+    # Not acknowledged yet: as much more as the window was smaller may be under way.
+    assert engine.window_slack == 8 * MIB - engine.initial_window
+    engine.receive(frame(SETTINGS, ACK, 0) * len(changed))
+    assert engine.window_slack == 0
+    engine.receive(frame(SETTINGS, ACK, 0))
+    engine.receive(frame(HEADERS, 4, 3, b"\x88"))
+    others[0].lazy = True
+    others[0].recv_window = 10_000
+    engine.receive(frame(DATA, 0, 3, bytes(10_001)))
+    assert alone.said(RST_STREAM) == [(RST_STREAM, 3, (3).to_bytes(4, "big"))]
+
+
+def test_a_stream_that_never_opened_gives_nothing_back() -> None:
+    alone = Alone()
+    alone.engine.flow.target = 8 * MIB
+    alone.measure()
+    stock = alone.engine.flow.stock
+    assert alone.engine.initial_window == 8 * MIB
+    alone.engine.close_stream(Reader(alone.engine))
+    assert alone.engine.flow.stock == stock
 
 
 def test_its_state_is_to_be_seen() -> None:
