@@ -11,8 +11,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from wirelane.http2.fields import BINARY, CONTENT_LENGTH, PSEUDO, Field, HeaderList, field, shown
-from wirelane.http2.hpack import HpackDecoder, HpackEncoder, OversizedBlock, literal
+from wirelane.http2.fields import BINARY, CONTENT_LENGTH, PSEUDO, Field, HeaderList, shown
+from wirelane.http2.hpack import HpackDecoder, HpackEncoder, OversizedBlock
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -24,7 +24,6 @@ __all__ = [
     "HeaderEncoder",
     "HeaderList",
     "OversizedBlock",
-    "literal",
 ]
 
 # Blocks remembered at most, each way. A peer with more distinct heads than this gains nothing from memory.
@@ -61,23 +60,13 @@ class HeaderBlock:
 
     __slots__ = ("binary", "content_length", "ending_memo", "error", "headers", "memo", "size", "status")
 
-    def __init__(self, headers: HeaderList, kind: BlockKind) -> None:
-        self._fill([field(name, value) for name, value in headers], kind)
-
-    @classmethod
-    def of(cls, fields: list[Field], kind: BlockKind) -> HeaderBlock:
-        """Return the block of fields that carry the verdict on each already."""
-        block = cls.__new__(cls)
-        block._fill(fields, kind)
-        return block
-
-    def _fill(self, fields: list[Field], kind: BlockKind) -> None:
+    def __init__(self, fields: list[Field], kind: BlockKind) -> None:
         self.content_length: int | None = None
         self.status = 0
         self.binary = False
         self.memo: object = None
         self.ending_memo: object = None
-        self.headers = [one[0] for one in fields]
+        self.headers: HeaderList = [one[0] for one in fields]
         self.size = sum([one[1] for one in fields])
         self.error = self._check(fields, kind)
 
@@ -157,7 +146,7 @@ class HeaderDecoder:
         if known is not None:
             return known
         decoder = self._decoder
-        decoded = HeaderBlock.of(decoder.decode(block), kind)
+        decoded = HeaderBlock(decoder.decode(block), kind)
         if decoder.changed:
             self._forget()
         elif block and (min(block) >= 0x80 or self._seen_before(block)):

@@ -86,7 +86,10 @@ class HpackDecoder:
                     else self._entry(index)
                 )
             elif 0x20 <= octet < 0x40:  # section 6.3, a size update
-                size, position = _read_integer(block, position + 1, octet & 0x1F, 0x1F)
+                size = octet & 0x1F
+                position += 1
+                if size == 0x1F:
+                    size, position = _read_integer(block, position, size)
                 if fields or size > _TABLE_SIZE:
                     raise HPACKDecodingError("a table size update that is not allowed")
                 self._maximum = size
@@ -139,10 +142,8 @@ class HpackDecoder:
             self._size -= table.pop(0)[1]
 
 
-def _read_integer(block: bytes, position: int, value: int, mask: int | None = None) -> tuple[int, int]:
-    """Section 5.1: the octets after the prefix, if the prefix `value` is full (as `mask`, where it is given)."""
-    if mask is not None and value != mask:
-        return value, position
+def _read_integer(block: bytes, position: int, value: int) -> tuple[int, int]:
+    """Section 5.1: the octets that follow a prefix whose bits are all set, which is `value`."""
     shift = 0
     for count, octet in enumerate(block[position : position + _MOST_CONTINUED], 1):
         value += (octet & 0x7F) << shift

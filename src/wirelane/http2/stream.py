@@ -119,8 +119,10 @@ class Stream:
         self.connection.flow.give(self, unreturned)
 
     def make_room(self, octets: int) -> int:
-        """Let the peer send `octets` in all from now on, as far as a window may be so wide; return how many of them are given ahead of their return."""
-        # A message may be longer than the widest window, to which `Flow.give` may add as much again.
+        """Let the peer send `octets` in all from now on; return how many of them are given ahead of their return.
+
+        As far as a window may be so wide: a message may be longer, and `Flow.give` may add as much again.
+        """
         short = min(octets, MAX_WINDOW // 2) - self.recv_window
         if short <= 0 or self.remote_closed:
             return 0

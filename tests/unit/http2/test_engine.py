@@ -23,7 +23,9 @@ from support.wire_support import (
 )
 from wirelane.core.limits import Limits
 from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
-from wirelane.http2.headers import BlockKind, HeaderDecoder, literal
+from wirelane.http2.fields import field
+from wirelane.http2.headers import BlockKind, HeaderDecoder
+from wirelane.http2.hpack import literal
 
 HEAD = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a/b"))
 BLOCK = hpack.Encoder().encode(REQUEST)
@@ -247,4 +249,4 @@ def test_a_block_with_a_literal_is_remembered_when_it_comes_again() -> None:
 
 @pytest.mark.parametrize("value", [b"no such user: ", b" x", b"\tx"])
 def test_blanks_around_a_value_are_let_through_as_grpc_peers_send_them(value: bytes) -> None:
-    assert HeaderBlock([(b"grpc-message", value)], BlockKind.TRAILERS).error is None
+    assert HeaderBlock([field(b"grpc-message", value)], BlockKind.TRAILERS).error is None

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wirelane.http2.fields import field
 from wirelane.http2.headers import (
     BlockKind,
     HeaderBlock,
     HeaderDecoder,
     HeaderEncoder,
     OversizedBlock,
-    literal,
 )
+from wirelane.http2.hpack import literal
 
 REQUEST = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a.B/c"), (b"x-token", b"t" * 40))
 names = st.from_regex(rb"[a-z0-9_.-]{1,200}", fullmatch=True)
@@ -103,10 +104,10 @@ def test_a_list_above_the_hard_limit_stops_the_decoder() -> None:
     ],
 )
 def test_malformed_lists_are_named(kind: BlockKind, headers: list[tuple[bytes, bytes]], words: str) -> None:
-    error = HeaderBlock(list(headers), kind).error
+    error = HeaderBlock([field(*pair) for pair in headers], kind).error
     assert error is not None
     assert words in error
 
 
 def test_the_size_counts_32_octets_a_field() -> None:
-    assert HeaderBlock([(b"ab", b"cde")], BlockKind.TRAILERS).size == 37
+    assert HeaderBlock([field(b"ab", b"cde")], BlockKind.TRAILERS).size == 37
