@@ -3,7 +3,8 @@
 Reading: a block that changed no table is decoded and validated once, if it is likely to come again, and found by its
 octets until the table changes. Writing: fields that repeat from call to call (`stable`) go through the table and
 soon become such a block, kept as octets; fields that vary (`variable`: timeouts, metadata) are literals that enter no
-table, so that they never push the others out, unless they turn out to repeat.
+table, so that they never push the others out, unless they turn out to repeat. For that a block is not remembered when a
+field in it was new.
 """
 
 from __future__ import annotations
@@ -207,13 +208,13 @@ class HeaderEncoder:
                 return block
         encoder = self._encoder
         announced = encoder.resize()
-        before = encoder.inserted
+        before, noted = encoder.inserted, encoder.noted
         block = encoder.encode(stable, variable)
         if announced:
             return announced + block
         if encoder.inserted != before:
             memory.clear()
-        elif key is not None:
+        elif key is not None and encoder.noted == noted:
             if len(memory) >= _MEMORY:
                 memory.clear()
             memory[key] = block

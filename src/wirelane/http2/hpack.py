@@ -34,6 +34,8 @@ _MOST_CONTINUED: Final = 4
 _LONGEST_INDEXED: Final = 1024
 # Values of these never enter a compression table (RFC 7541 section 7.1.3).
 _SENSITIVE: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"})
+# Of these there are too many values that come twice: they would push out what repeats.
+_NEVER_INDEXED: Final = frozenset({b"grpc-timeout"})
 # Fields that vary are indexed when they are seen a second time among this many.
 _SEEN: Final = 64
 
@@ -173,9 +175,10 @@ class HpackEncoder:
 
     Attributes:
         inserted: How many fields have entered the table; what was encoded before the last is not valid after it.
+        noted: How many have been seen a first time; they are encoded otherwise the second time.
     """
 
-    __slots__ = ("_entries", "_index", "_maximum", "_resize", "_seen", "_size", "inserted")
+    __slots__ = ("_entries", "_index", "_maximum", "_resize", "_seen", "_size", "inserted", "noted")
 
     def __init__(self) -> None:
         self._entries: list[tuple[tuple[bytes, bytes], int]] = []  # with their sizes, newest last
@@ -186,6 +189,7 @@ class HpackEncoder:
         self._resize: tuple[int, int] | None = None
         self._seen: dict[tuple[bytes, bytes], None] = {}
         self.inserted = 0
+        self.noted = 0
 
     def set_table_size(self, size: int) -> None:
         """Obey the peer's HEADER_TABLE_SIZE; we never use more than the default 4,096 (section 4.2)."""
@@ -257,8 +261,9 @@ class HpackEncoder:
             return self._insert(pair)
         if len(seen) >= _SEEN:
             seen.clear()
-        if len(pair[0]) + len(pair[1]) <= _LONGEST_INDEXED:
+        if len(pair[0]) + len(pair[1]) <= _LONGEST_INDEXED and pair[0] not in _NEVER_INDEXED:
             seen[pair] = None
+            self.noted += 1
         return literal(*pair)
 
     def _make_room(self, size: int) -> None:

@@ -111,3 +111,22 @@ def test_malformed_lists_are_named(kind: BlockKind, headers: list[tuple[bytes, b
 
 def test_the_size_counts_32_octets_a_field() -> None:
     assert HeaderBlock([field(b"ab", b"cde")], BlockKind.TRAILERS).size == 37
+
+
+def test_metadata_that_comes_again_with_the_same_key_is_indexed_and_remembered() -> None:
+    """Also if the first block with it changed no table, so that it could have been remembered as it was."""
+    encoder, metadata = HeaderEncoder(), ((b"x-trace", b"t" * 40),)
+    for _ in range(2):
+        encoder.encode(REQUEST)
+    sizes = [len(encoder.encode(REQUEST, metadata, "with metadata")) for _ in range(4)]
+    assert sizes[2:] == [len(encoder.encode(REQUEST)) + 1] * 2
+
+
+def test_timeouts_push_nothing_out_of_the_table() -> None:
+    encoder = HeaderEncoder()
+    encoder.encode(REQUEST)
+    head = encoder.encode(REQUEST)
+    for number in range(300):
+        for _ in range(2):
+            block = encoder.encode(REQUEST, ((b"grpc-timeout", b"%dm" % number),))
+            assert block.startswith(head)
