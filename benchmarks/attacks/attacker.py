@@ -98,6 +98,9 @@ class Attacker:
         self.raw = b""
         self._buffer = b""
         self._unacknowledged = 0
+        # What we may send: by stream, and on the connection (0).
+        self._windows: dict[int, int] = {0: 65_535}
+        self._initial_window = 65_535
         self._encoder = hpack.Encoder()
         self._decoder = hpack.Decoder()
         if settings is not None:
@@ -153,9 +156,47 @@ class Attacker:
             fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in decoded)
         if head[3] == SETTINGS and head[4] & ACK:
             self._unacknowledged -= 1
+        elif head[3] == SETTINGS:
+            self._settings(payload)
+        elif head[3] == WINDOW_UPDATE:
+            self._widen(int.from_bytes(head[5:9], "big"), int.from_bytes(payload, "big"))
         heard = Heard(head[3], head[4], int.from_bytes(head[5:9], "big"), payload, fields)
         self.heard.append(heard)
         return heard
+
+    def _settings(self, payload: bytes) -> None:
+        for start in range(0, len(payload), 6):
+            if payload[start : start + 2] == b"\0\4":
+                self._initial_window = int.from_bytes(payload[start + 2 : start + 6], "big")
+
+    def _widen(self, stream: int, more: int) -> None:
+        self._windows[stream] = self._windows.get(stream, self._initial_window) + more
+
+    def send_within_windows(self, bodies: dict[int, bytes]) -> int:
+        """Send what the server's windows let through of the body of each stream; the octets that went.
+
+        It ends when all went, or when the server has opened no window in three exchanges of SETTINGS.
+        """
+        left = {stream: memoryview(body) for stream, body in bodies.items()}
+        sent, quiet = 0, 0
+        self.settle()
+        while any(left.values()) and quiet < 3:
+            went = sum(self._send_some(stream, left) for stream in left)
+            sent += went
+            quiet = 0 if went else quiet + 1
+            if self.settle() != "alive":
+                break
+        return sent
+
+    def _send_some(self, stream: int, left: dict[int, memoryview]) -> int:
+        window = min(self._windows[0], self._windows.setdefault(stream, self._initial_window))
+        body = left[stream][: max(0, window)]
+        left[stream] = left[stream][len(body) :]
+        for number in (0, stream):
+            self._windows[number] -= len(body)
+        pieces = (body[start : start + 16_384] for start in range(0, len(body), 16_384))
+        self.send(*(frame(DATA, 0, stream, bytes(piece)) for piece in pieces))
+        return len(body)
 
     def settle(self) -> str:
         """Wait until all that was sent has been read; "alive", or how the server ended the connection.

@@ -31,7 +31,6 @@ from benchmarks.attacks.attacker import (
     message,
     request,
 )
-from wirelane import Limits
 
 MIB = 1024 * 1024
 CALM = "GOAWAY ENHANCE_YOUR_CALM"
@@ -85,6 +84,21 @@ def rapid_reset(port: int) -> str:
             )
         )
         return attacker.until_closed()
+
+
+def hit_and_run(port: int) -> str:
+    """The same by 20 connections one after the other, each of which is cut before anything of it can be answered."""
+    for _ in range(20):
+        with Attacker(port) as attacker:
+            attacker.send(
+                *(
+                    attacker.call(stream, request("Hang"), None, end=False)
+                    + frame(RST_STREAM, 0, stream, CANCEL)
+                    for stream in odd(5000)
+                )
+            )
+    with Attacker(port) as attacker:
+        return attacker.settle()
 
 
 def slow_reset(port: int) -> str:
@@ -366,14 +380,13 @@ def large_message(port: int) -> str:
 
 
 def gzip_bomb(port: int) -> str:
-    """60 MiB of zeros in 60 KiB of gzip, which a window holds."""
+    """256 MiB of zeros in 256 KiB of gzip."""
     squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = b"".join([squeezer.compress(bytes(MIB)) for _ in range(60)]) + squeezer.flush()
+    bomb = b"".join([squeezer.compress(bytes(MIB)) for _ in range(256)]) + squeezer.flush()
     with Attacker(port) as attacker:
         attacker.send(attacker.call(1, request(extra=[("grpc-encoding", "gzip")]), None, end=False))
-        body = message(bomb, 1)
-        pieces = [body[start : start + 16_384] for start in range(0, len(body), 16_384)]
-        attacker.send(*(frame(DATA, 0, 1, piece) for piece in pieces), frame(DATA, END_STREAM, 1))
+        attacker.send_within_windows({1: message(bomb, 1)})
+        attacker.send(frame(DATA, END_STREAM, 1))
         return attacker.answer(1)
 
 
@@ -385,21 +398,24 @@ def large_frame(port: int) -> str:
 
 
 def deaf_handlers(port: int) -> str:
-    """100 calls whose handlers do not read, and all that the windows allow for each."""
-    return _fill(port, frame(DATA, 0, 1, message(bytes(16_379))))
+    """100 calls whose handlers do not read: 1 MiB for each, as far as the windows go."""
+    return _fill(port, "Deaf", message(bytes(16_379)) * 64)
 
 
 def tiny_messages(port: int) -> str:
-    """The same in empty messages: 5 octets on the wire, an object each in memory."""
-    return _fill(port, frame(DATA, 0, 1, message(b"") * 3276))
+    """The same in messages of two octets: seven on the wire, an object or two each in memory."""
+    return _fill(port, "Deaf", message(b"ab") * 150_000)
 
 
-def _fill(port: int, data: bytes) -> str:
-    times = Limits().initial_window // (len(data) - 9)
+def unfinished_messages(port: int) -> str:
+    """100 calls that each announce a message as long as allowed, and send all of it but its last octet."""
+    return _fill(port, "Echo", message(bytes(4 * MIB))[:-1])
+
+
+def _fill(port: int, method: str, body: bytes) -> str:
     with Attacker(port) as attacker:
-        for stream in odd(100):
-            attacker.send(attacker.call(stream, request("Deaf"), None, end=False))
-            attacker.send((data[:5] + stream.to_bytes(4, "big") + data[9:]) * times)
+        attacker.send(*(attacker.call(stream, request(method), None, end=False) for stream in odd(100)))
+        attacker.send_within_windows(dict.fromkeys(odd(100), body))
         return attacker.settle()
 
 
@@ -499,6 +515,7 @@ def http1(port: int) -> str:
 
 ATTACKS = (
     Attack("rapid reset", rapid_reset, LOST, "CVE-2023-44487", most_begun=0),
+    Attack("rapid reset and away", hit_and_run, "alive", "CVE-2023-44487", most_begun=0),
     Attack("slow reset", slow_reset, LOST, "CVE-2023-44487", most_begun=2400, limits={"reset_rate": 1}),
     Attack("MadeYouReset", make_you_reset, LOST, "CVE-2025-8671", most_begun=0),
     Attack("malformed requests", malformed_requests, LOST, "CVE-2025-8671", most_begun=0),
@@ -549,6 +566,7 @@ ATTACKS = (
     Attack("frame of 16 MiB", large_frame, "GOAWAY FRAME_SIZE_ERROR", "RFC 9113 4.2", most_begun=0),
     Attack("handlers that do not read", deaf_handlers, "alive", most_begun=100),
     Attack("tiny messages", tiny_messages, "alive", most_begun=100),
+    Attack("unfinished messages", unfinished_messages, "alive", most_begun=0),
     Attack("header list of nothing", header_list_of_nothing, "grpc-status 0", "CVE-2026-50560"),
     Attack("failing handler", failing_handler, "grpc-status 2"),
 )

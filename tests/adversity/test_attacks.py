@@ -15,7 +15,7 @@ from wirelane import Limits
 MOST_GROWTH = 32 * MIB
 
 
-@pytest.mark.parametrize("attack", [pytest.param(attack, id=attack.name) for attack in ATTACKS])
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 async def test_an_attack_costs_a_bounded_amount_and_nobody_else_anything(attack: Attack) -> None:
     """The attacker gets its due; memory, handlers per turn and lines of the log stay small; others are answered."""
     report = await assault(attack.run, attack.limits)

@@ -34,13 +34,16 @@ class Sampler:
         # By kind: when its span began, how many were let through in it, how many were held back since the last one.
         self._kinds: dict[str, tuple[float, int, int]] = {}
 
-    def admit(self, kind: str) -> int | None:
-        """Return None to hold a line back; else how many of its kind were held back since the last one."""
+    def admit(self, kind: str, burst: int | None = None) -> int | None:
+        """Return None to hold a line back; else how many of its kind were held back since the last one.
+
+        `burst` is for kinds of which fewer say as much.
+        """
         now = self._clock()
         began, through, held = self._kinds.get(kind, (now, 0, 0))
         if now - began >= _INTERVAL:
             began, through = now, 0
-        if through >= self._burst:
+        if through >= (self._burst if burst is None else burst):
             self._kinds[kind] = (began, through, held + 1)
             self.held += 1
             return None

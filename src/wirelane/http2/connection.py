@@ -508,7 +508,7 @@ class Connection(Output):
         self._forget(stream)
 
     def _forget(self, stream: Stream) -> None:
-        if stream.window != self.least_window:
+        if stream.window != self.least_window or self.flow.loans:
             self.flow.leave(stream)
         if self.streams.pop(stream.id, None) is not None:
             self.owner.stream_closed(stream)

@@ -1,13 +1,16 @@
 """Receive windows: how much the peer may send before it must wait for our readers (RFC 9113 section 5.2).
 
-Two rules, which together never stall a reader that keeps up and never let one that does not cost memory:
+Three rules, which together never stall a reader that keeps up and never let one that does not cost memory:
 
 - The connection's window is given back when octets arrive, and never stops anybody. A stream's window is given back when
   its messages are taken. So a slow reader stops its own stream and no other, and what a peer can make us hold is the sum
-  of the streams' windows. (What a reader is waiting for comes on top: one message, which must be able to arrive.)
+  of the streams' windows.
 - A stream begins with `initial_window`. Beyond that its window grows to what the connection moves in a round trip, but
   only while its reader waits for more, and only from a stock that the streams of a connection share, `max_window`. .NET's
   HttpClient grows the windows of single streams likewise, from 64 KiB to 16 MiB.
+- A message larger than its window must be able to arrive when its reader waits for it. What it needs is lent from the same
+  stock, and a stream that finds too little there waits for its turn: a peer that begins many large messages and ends
+  none holds up its own connection, and no memory beyond the stock. One message is always let through.
 
 A client lets new streams begin with more as well (SETTINGS_INITIAL_WINDOW_SIZE, section 6.9.2), out of half of the stock,
 so that large answers come without a stop after the first 64 KiB; with less again when it opens many. The server has read
@@ -23,6 +26,7 @@ that count PINGs (gRFC A8) begin anew whenever they send DATA, so these are neve
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from wirelane.http2.frames import (
@@ -48,6 +52,8 @@ PROBE = b"wl-probe"
 
 # What counts as faster: a window that limits and is doubled makes it nearly twice as fast.
 _FASTER = 1.1
+# Octets that are given without a loan: what says how long a message is, and the padding of a frame.
+_SMALL = 512
 # A pause that the next octet ends.
 _AT_ONCE = 1
 
@@ -58,7 +64,9 @@ class Flow:
     Attributes:
         size: The window of the connection.
         target: How large the window of a stream may be: twice what arrived in a round trip, at least as far as known.
-        stock: Octets that the windows of streams may still grow by, all together.
+        stock: Octets that the windows of streams may still grow by, all together; below zero after a loan to the only
+            one that asked.
+        loans: What was lent to streams beyond their windows, by their identifiers.
     """
 
     __slots__ = (
@@ -72,8 +80,11 @@ class Flow:
         "_probe_at",
         "_probe_from",
         "_probing",
+        "_queue",
         "_slack",
+        "_turn",
         "_unacknowledged",
+        "loans",
         "size",
         "stock",
         "target",
@@ -87,6 +98,10 @@ class Flow:
         self._most = self.stock = limits.max_window
         self.size = self._granted = limits.connection_window
         self._fastest = 0.0
+        self.loans: dict[int, int] = {}
+        # Streams that want a loan, in order, and how much; the one whose turn it is.
+        self._queue: OrderedDict[Stream, int] = OrderedDict()
+        self._turn: Stream | None = None
         self._probing = False
         # Octets of DATA to wait for before the next PING.
         self._pause = self.target // 2
@@ -209,11 +224,44 @@ class Flow:
         stream.recv_window += octets
         self._connection.write(window_update(stream.id, octets))
 
+    def lend(self, stream: Stream, octets: int) -> bool:
+        """Take from the stock what a message needs beyond its window; if others have it, the stream waits in line."""
+        if octets <= _SMALL:
+            # Not counted: a stream that has a loan asks for no more than this, and must not wait for those that wait for it.
+            return True
+        others = len(self.loans) > (stream.id in self.loans)
+        if (self._queue and stream is not self._turn) or (octets > self.stock and others):
+            self._queue[stream] = octets
+            return False
+        self.stock -= octets
+        self.loans[stream.id] = self.loans.get(stream.id, 0) + octets
+        return True
+
+    def repay(self, stream: Stream, octets: int | None = None) -> None:
+        """So much of what a stream was lent has been taken, or for None, all of it or never will be: it is for others."""
+        loan = self.loans.get(stream.id, 0)
+        if octets is None or loan - octets <= _SMALL:
+            self.loans.pop(stream.id, None)
+            self.stock += loan
+        else:
+            self.loans[stream.id] = loan - octets
+            self.stock += octets
+        while self._queue:
+            first, wanted = next(iter(self._queue.items()))
+            if wanted > self.stock and self.loans:
+                return
+            del self._queue[first]
+            self._turn = first
+            first.on_room()
+            self._turn = None
+
     def leave(self, stream: Stream) -> None:
-        """A stream is closed: others may have what its window had grown by."""
+        """A stream is closed: others may have what its window had grown by, and what it was lent."""
         if stream.id:
             self.stock += stream.window - self._initial
             stream.window = self._initial
+        self._queue.pop(stream, None)
+        self.repay(stream)
 
     def __repr__(self) -> str:
         return (

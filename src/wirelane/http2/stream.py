@@ -86,6 +86,9 @@ class Stream:
         """Whether the reader has waited for octets since this was last asked, so that a larger window may help it."""
         return False
 
+    def on_room(self) -> None:
+        """`make_room` gave nothing because others had it all; it may be asked again now."""
+
     def on_drained(self) -> None:
         """Everything that was given to `send` has been taken by flow control."""
 
@@ -121,12 +124,15 @@ class Stream:
     def make_room(self, octets: int) -> int:
         """Let the peer send `octets` in all from now on; return how many of them are given ahead of their return.
 
-        As far as a window may be so wide: a message may be longer, and `Flow.give` may add as much again.
+        As far as a window may be so wide: a message may be longer, and `Flow.give` may add as much again. None are given
+        ahead if other streams of the connection have all that may be; `on_room` tells when to ask again.
         """
         short = min(octets, MAX_WINDOW // 2) - self.recv_window
         if short <= 0 or self.remote_closed:
             return 0
         ahead = max(0, short - self._unreturned)
+        if ahead and not self.connection.flow.lend(self, ahead):
+            return 0
         unreturned, self._unreturned = self._unreturned, 0
         self.connection.flow.give(self, unreturned + ahead)
         return ahead

@@ -94,12 +94,15 @@ class CallStream(Stream):
         if not messages and self._reader is not None and self._reader.holding:
             messages.extend(self._reader.more())
         if self.remote_closed:
+            if self._ahead:
+                self._settle_loan()
             return message
         size = len(message[1]) + PREFIX
         if self._ahead:
             paid = min(self._ahead, size)
             self._ahead -= paid
             size -= paid
+            self.connection.flow.repay(self, paid)
         self.return_window(size)
         return message
 
@@ -213,10 +216,18 @@ class CallStream(Stream):
         if missing > self.recv_window:
             self._ahead += self.make_room(missing)
 
+    def on_room(self) -> None:
+        if self._inside_message and (_waits(self._receiver) or _waits(self._whole)):
+            self._make_room()
+
+    def _settle_loan(self) -> None:
+        self._ahead = 0
+        self.connection.flow.repay(self)
+
     def _pass_over(self) -> None:
         """Nobody reads any more, and what came and was not read is gone: the peer may send as much again, for nothing."""
         held = self.window + self._ahead - self.recv_window - self._unreturned
-        self._ahead = 0
+        self._settle_loan()
         if held > 0:
             self.return_window(held)
 

@@ -27,6 +27,8 @@ logger = logging.getLogger("wirelane.transport")
 
 _T = TypeVar("_T")
 
+# Seconds for a peer to close after our last word (grpc-go gives clients as long after a drain).
+_LINGER = 1.0
 
 # Messages that one turn of the loop may send on a connection before their senders let others run: a sender that the
 # windows never stop would otherwise keep the loop for as long as it has something to say.
@@ -55,6 +57,8 @@ class H2Protocol(asyncio.Protocol):
         self.heard_at = monotonic()
         # Streams of ours from here on never left: not even their heads were given to the transport.
         self._unwritten_from = 0
+        # The end is an orderly one.
+        self._lingers = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -124,8 +128,11 @@ class H2Protocol(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _read_all(self) -> None:
-        """Read what waits without further delay: nothing comes after it."""
-        while self.engine.waiting:
+        """Read what waits without further delay: nothing comes after it.
+
+        Answers, that is. Requests of a client that is gone are of no use to anybody, and it may have left many.
+        """
+        while self.engine.waiting and self.engine.client:
             self.engine.resume()
 
     def goaway_received(self, code: int, reason: str) -> None:
@@ -166,8 +173,19 @@ class H2Protocol(asyncio.Protocol):
             engine.pump()
 
     def _end_transport(self) -> None:
-        """Everything was said."""
-        self._close_transport()
+        """Everything was said: close; if it was an orderly end or an explained one, half-close until the peer has too.
+
+        What a peer sends to a socket that is closed resets the connection, and with it may go what it has not read yet:
+        answers, or the GOAWAY that says what was wrong. A TLS transport does as much when it is closed.
+        """
+        transport = self._transport
+        lingers = self._lingers or self.engine.conduct.refusals["connections"]
+        if transport is None or not lingers or self.peer.tls or not transport.can_write_eof():
+            self._close_transport()
+        elif self._cut is None:
+            transport.write_eof()
+            transport.resume_reading()
+            self._cut = self._loop.call_later(min(_LINGER, self.limits.close_timeout), transport.abort)
 
     def _close_transport(self) -> None:
         """Close when what was written has left; a peer that does not read is cut in `limits.close_timeout` seconds."""

@@ -48,8 +48,6 @@ logger = logging.getLogger("wirelane.transport")
 # Kinds of refusals that have a line of their own in the log.
 _TOLD_APART = frozenset({"slow", "strangers", "deaf"})
 _ANSWERED = Ending(StatusCode.OK)
-# Seconds for a client to close after a drain (grpc-go gives it as long).
-_LINGER = 1.0
 
 
 class H2ServerStream(CallStream):
@@ -334,8 +332,6 @@ class H2ServerConnection(H2Protocol):
         self._first: bytes | None = b""
         self._handshake: asyncio.TimerHandle | None = None
         self._draining = False
-        # The end is an orderly one.
-        self._lingers = False
         # Ends a drain whose PING never comes back.
         self._drain_timer: asyncio.TimerHandle | None = None
         self.unread = UnreadAnswers(self)
@@ -372,20 +368,6 @@ class H2ServerConnection(H2Protocol):
         if self._draining and self.engine.goaway_final and not self.engine.streams and not self.engine.ended:
             self._lingers = True
             self.engine.end(ErrorCode.NO_ERROR, "the server shut down")
-
-    def _end_transport(self) -> None:
-        """After a drain, half-close, and close when the client has; a TLS transport does as much when it is closed.
-
-        What a client sends to a socket that is closed resets the connection, and with it may go the answers that it
-        has not read yet.
-        """
-        transport = self._transport
-        if transport is None or not self._lingers or self.peer.tls or not transport.can_write_eof():
-            self._close_transport()
-        elif self._cut is None:
-            transport.write_eof()
-            transport.resume_reading()
-            self._cut = self._loop.call_later(min(_LINGER, self.limits.close_timeout), transport.abort)
 
     async def close(self) -> None:
         """Say GOAWAY, reset what is in flight, close. Bounded by `limits.close_timeout`."""
@@ -436,8 +418,11 @@ class H2ServerConnection(H2Protocol):
         self.engine.conduct.refusals[kind] += 1
 
     def _say(self, kind: str, text: str, *args: object) -> None:
-        """Log at INFO, and at DEBUG what would be too much of a kind: strangers must not be able to fill the log."""
-        held = self._serving.log_sampler.admit(kind)
+        """Log at INFO, and at DEBUG what would be too much of a kind: strangers must not be able to fill the log.
+
+        One stranger is as good as another; what clients were refused differs.
+        """
+        held = self._serving.log_sampler.admit(kind, None if kind == "refusals" else 1)
         level = logging.DEBUG if held is None else logging.INFO
         if held:
             text = f"{text} ({held} more like it were not logged)"

@@ -31,6 +31,11 @@ def test_the_next_span_says_how_many_were_held_back_once():
     assert sampler.admit("a") == 0
 
 
+def test_fewer_of_a_kind_may_do():
+    sampler = Sampler(10, Clock())
+    assert [sampler.admit("a", 1) for _ in range(3)] == [0, None, None]
+
+
 def test_kinds_do_not_count_against_each_other():
     sampler = Sampler(1, Clock())
     assert (sampler.admit("a"), sampler.admit("b")) == (0, 0)
