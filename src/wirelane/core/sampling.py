@@ -7,6 +7,7 @@ for what a peer did), never by a peer: each is remembered.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,13 @@ class Sampler:
         self._clock = clock
         # By kind: when its span began, how many were let through in it, how many were held back since the last one.
         self._kinds: dict[str, tuple[float, int, int]] = {}
+
+    def line(self, kind: str, text: str, burst: int | None = None) -> tuple[int, str]:
+        """Return the level of a line of the log and its text: INFO, or DEBUG for one that is held back."""
+        held = self.admit(kind, burst)
+        if held is None:
+            return logging.DEBUG, text
+        return logging.INFO, f"{text} ({held} more like it were not logged)" if held else text
 
     def admit(self, kind: str, burst: int | None = None) -> int | None:
         """Return None to hold a line back; else how many of its kind were held back since the last one.

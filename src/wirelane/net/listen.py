@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+from wirelane.core.sampling import Sampler
 from wirelane.core.target import Address, HostPort
 from wirelane.errors import TlsError, UsageError
 from wirelane.net.bind import Bound, bind
@@ -133,7 +134,8 @@ class Listening:
         self._opening: set[asyncio.Task[None]] = set()
         self._shaking: set[TlsTransport] = set()
         self._retries: dict[Bound, asyncio.TimerHandle] = {}
-        self._said: set[str] = set()
+        # One client that gets no further is as good as another.
+        self._log_sampler = Sampler(1)
         self._closed = False
         self._cut = False
         self._idle = asyncio.Event()
@@ -318,8 +320,6 @@ class Listening:
             self._context = server_context(self._tls, self._alpn)
         except UsageError as exc:
             self._say("certificates", "new certificates cannot be used, the old ones stay: %s", exc)
-        else:
-            self._said.discard("certificates")
         return self._context
 
     def _failed(self, layer: TlsTransport, exc: Exception) -> None:
@@ -332,9 +332,9 @@ class Listening:
             logger.error("a connection to %s could not be opened", self.address, exc_info=exc)
 
     def _say(self, kind: str, text: str, *args: object) -> None:
-        """Log the first of a kind at INFO and the rest at DEBUG: clients must not be able to fill the log."""
-        logger.log(logging.DEBUG if kind in self._said else logging.INFO, text, *args)
-        self._said.add(kind)
+        """Log one of a kind in five seconds at INFO and the rest at DEBUG: clients must not be able to fill the log."""
+        level, text = self._log_sampler.line(kind, text)
+        logger.log(level, text, *args)
 
 
 class _CountedSocket(socket.socket):

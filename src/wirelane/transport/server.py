@@ -422,10 +422,7 @@ class H2ServerConnection(H2Protocol):
 
         One stranger is as good as another; what clients were refused differs.
         """
-        held = self._serving.log_sampler.admit(kind, None if kind == "refusals" else 1)
-        level = logging.DEBUG if held is None else logging.INFO
-        if held:
-            text = f"{text} ({held} more like it were not logged)"
+        level, text = self._serving.log_sampler.line(kind, text, None if kind == "refusals" else 1)
         logger.log(level, text, *args)
 
     def settings_changed(self) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 from wirelane.core.sampling import Sampler
 
 
@@ -34,6 +36,20 @@ def test_the_next_span_says_how_many_were_held_back_once():
 def test_fewer_of_a_kind_may_do():
     sampler = Sampler(10, Clock())
     assert [sampler.admit("a", 1) for _ in range(3)] == [0, None, None]
+
+
+def test_a_line_is_told_at_debug_or_says_how_many_were():
+    clock = Clock()
+    sampler = Sampler(1, clock)
+    lines = [sampler.line("a", "it happened") for _ in range(3)]
+    assert lines == [(logging.INFO, "it happened"), *[(logging.DEBUG, "it happened")] * 2]
+    clock.now += 5
+    assert sampler.line("a", "it happened") == (
+        logging.INFO,
+        "it happened (2 more like it were not logged)",
+    )
+    clock.now += 5
+    assert sampler.line("a", "it happened") == (logging.INFO, "it happened")
 
 
 def test_kinds_do_not_count_against_each_other():
