@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 import wirelane
-from support.architecture_support import DOCUMENTS, ROOT, SOURCES, name_of
+from support.architecture_support import DOCUMENTS, PACKAGE, ROOT, SOURCES, name_of
 from wirelane import errors, grpc, tcp
 
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -166,14 +166,21 @@ def _spelled(value: object) -> str:
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(wirelane.Limits), ids=lambda field: field.name)
-def test_every_limit_is_documented_with_its_default(field: dataclasses.Field[object]) -> None:
+def test_every_limit_is_documented_with_its_default_and_where_that_comes_from(
+    field: dataclasses.Field[object],
+) -> None:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in (ROOT / "docs" / "limits.md").read_text(encoding="utf-8").splitlines()
         if line.startswith("| `")
     ]
-    (default,) = [row[1] for row in rows if row[0] == f"`{field.name}`"]
+    ((_, default, _, precedent),) = [row for row in rows if row[0] == f"`{field.name}`"]
     assert default in {_spelled(field.default), str(field.default)}
+    assert precedent
+    (beside,) = re.findall(
+        rf"^    {field.name}: .+?  # (.+)$", (PACKAGE / "core" / "limits.py").read_text("utf-8"), re.MULTILINE
+    )
+    assert beside
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(wirelane.Limits), ids=lambda field: field.name)
