@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.attacks.assault import MIB, Report, assault
-from benchmarks.attacks.rows import ATTACKS, PROBES, Attack
+from benchmarks.attacks.probes import PROBES
+from benchmarks.attacks.rows import ATTACKS, Attack
 
 
 def show(console: Console, results: list[tuple[Attack, Report]]) -> None:
@@ -62,7 +63,9 @@ def main() -> int:
         if options.only and options.only not in attack.name:
             continue
         progress.print(f"{attack.name} ...", highlight=False)
-        results.append((attack, asyncio.run(assault(attack.run, attack.limits, loop=options.loop))))
+        results.append(
+            (attack, asyncio.run(assault(attack.run, attack.limits, attack.options, loop=options.loop)))
+        )
     show(Console(width=150), results)
     if options.json:
         rows = [{"attack": attack.name, "gets": attack.gets, **asdict(report)} for attack, report in results]

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc as grpcio
@@ -78,12 +79,12 @@ class Bystander:
 
 @asynccontextmanager
 async def victim(
-    limits: Mapping[str, object] | None = None, loop: str = "asyncio"
+    limits: Mapping[str, object], options: Mapping[str, object], loop: str
 ) -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
     """A server process: its port, and the process."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "benchmarks.attacks.victim", loop, json.dumps(dict(limits or {}))),
+        *("-m", "benchmarks.attacks.victim", loop, json.dumps(dict(limits)), json.dumps(dict(options))),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
@@ -111,11 +112,15 @@ async def _ask(process: asyncio.subprocess.Process, order: bytes) -> dict[str, A
 
 
 async def assault(
-    attack: Callable[[int], str], limits: Mapping[str, object] | None = None, *, loop: str = "asyncio"
+    attack: Callable[[int], str],
+    limits: Mapping[str, object] = MappingProxyType({}),
+    options: Mapping[str, object] = MappingProxyType({}),
+    *,
+    loop: str = "asyncio",
 ) -> Report:
     """Run an attack, a function of the port that returns what it got, against a fresh server."""
     async with (
-        victim(limits, loop) as (port, process),
+        victim(limits, options, loop) as (port, process),
         grpcio.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         bystander = Bystander(channel)

@@ -6,6 +6,7 @@ It shares nothing with wirelane: frames are packed here, header blocks are made 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from dataclasses import dataclass
 from types import TracebackType
@@ -218,6 +219,12 @@ class Attacker:
             pass
         ends = [heard.words for heard in self.heard if heard.kind == GOAWAY]
         return ends[-1] if ends else "closed"
+
+    def until_cut(self) -> str:
+        """Read nothing until the server closes: "closed", or "open" if it has not in `PATIENCE` seconds."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLRDHUP)
+        return "closed" if poll.poll(PATIENCE * 1000) else "open"
 
     def answer(self, stream: int) -> str:
         """How the server ends a stream, or the connection before that."""

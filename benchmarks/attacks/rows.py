@@ -6,6 +6,7 @@ The figures (20,000 streams, 400,000 SETTINGS, 64 MiB) are those under which oth
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -26,7 +27,6 @@ from benchmarks.attacks.attacker import (
     SETTINGS,
     WINDOW_UPDATE,
     Attacker,
-    Fields,
     frame,
     message,
     request,
@@ -50,6 +50,7 @@ class Attack:
         most_begun: Handlers that it may start in all; None: as many as it asks for.
         connections: How many it opens that get as far as calls.
         limits: Of the server, where the attack would take too long with the defaults.
+        options: Of the server (`grpc.ServerOptions`), likewise.
         reference: CVE or rule behind it.
     """
 
@@ -60,6 +61,7 @@ class Attack:
     most_begun: int | None = None
     connections: int = 1
     limits: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
 
     def right(self, got: str) -> bool:
         """Whether the attacker got what it should; a GOAWAY may say more than `gets` asks for."""
@@ -340,6 +342,27 @@ def never_reading(port: int) -> str:
         return "open"
 
 
+def answers_never_taken(port: int) -> str:
+    """100 calls that are answered, by a client that never opens a window for the answers."""
+    with Attacker(port, _NO_WINDOW) as attacker:
+        attacker.send(*(attacker.call(stream, request(), message(b"x")) for stream in odd(100)))
+        return " and ".join(sorted({attacker.answer(stream) for stream in odd(100)}))
+
+
+def answers_not_read(port: int) -> str:
+    """200,000 calls of a method that is not there, by a client that reads nothing: no window holds heads back.
+
+    The answers name the method, and the client keeps no table for them: 15 octets ask for 350.
+    """
+    with Attacker(port, b"\0\1\0\0\0\0") as attacker:
+        attacker.send(attacker.call(1, request("N" * 3000), None))
+        again = attacker.block(request("N" * 3000))
+        for start in range(3, 400_000, 20_000):
+            streams = odd(10_000, start)
+            attacker.send(*(frame(HEADERS, END_HEADERS | END_STREAM, stream, again) for stream in streams))
+        return attacker.until_cut()
+
+
 # Slow clients
 
 
@@ -359,6 +382,24 @@ def silent(port: int) -> str:
     with Attacker(port, None) as attacker:
         attacker.send(PREFACE)
         return attacker.until_closed()
+
+
+def idle(port: int) -> str:
+    """200 connections that shake hands, and do nothing from then on."""
+    attackers = [Attacker(port) for _ in range(200)]
+    ends = {attacker.until_closed() for attacker in attackers}
+    for attacker in attackers:
+        attacker.socket.close()
+    return " and ".join(sorted(ends))
+
+
+def too_many_connections(port: int) -> str:
+    """200 connections, of which the server holds 50; the bystander's is one of them."""
+    attackers = [Attacker(port) for _ in range(200)]
+    ends = Counter(attacker.settle() for attacker in attackers)
+    for attacker in attackers:
+        attacker.socket.close()
+    return ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
 
 
 # Sizes
@@ -395,6 +436,32 @@ def large_frame(port: int) -> str:
     with Attacker(port) as attacker:
         attacker.send(frame(DATA, 0, 1, bytes(2**24 - 1)))
         return attacker.until_closed()
+
+
+def nested_messages(port: int) -> str:
+    """100 messages of 256 KiB, nested as deep as that goes: in a field that is known, and in groups of an unknown one."""
+    heads, size = [], 0
+    while size < MIB // 4:
+        # google.protobuf.Value, in a list of values, in a Value ...
+        for tag in (b"\x0a", b"\x32"):
+            heads.append(tag + _varint(size))
+            size += len(heads[-1])
+    known, groups = b"".join(reversed(heads)), b"\x5b" * (MIB // 4)
+    with Attacker(port) as attacker:
+        streams = odd(100)
+        attacker.send(*(attacker.call(stream, request("Nest"), None, end=False) for stream in streams))
+        bodies = {stream: message(known if stream % 4 == 1 else groups) for stream in streams}
+        attacker.send_within_windows(bodies)
+        attacker.send(*(frame(DATA, END_STREAM, stream) for stream in streams))
+        return " and ".join(sorted({attacker.answer(stream) for stream in streams}))
+
+
+def _varint(number: int) -> bytes:
+    octets = bytearray()
+    while number > 127:
+        octets.append(number & 127 | 128)
+        number >>= 7
+    return bytes((*octets, number))
 
 
 def deaf_handlers(port: int) -> str:
@@ -442,77 +509,6 @@ def failing_handler(port: int) -> str:
         return " and ".join(sorted(ends))
 
 
-# What single requests get
-
-
-def probe(
-    extra: Fields | None = None, body: bytes = message(b"x"), method: str = "Echo"
-) -> Callable[[int], str]:
-    """One call; what ends it."""
-
-    def run(port: int) -> str:
-        with Attacker(port) as attacker:
-            attacker.send(attacker.call(1, request(method, extra), body))
-            return attacker.answer(1)
-
-    return run
-
-
-def said(*frames: bytes) -> Callable[[int], str]:
-    """Frames of no call, then a call; what that gets, or the end of the connection."""
-
-    def run(port: int) -> str:
-        with Attacker(port) as attacker:
-            attacker.send(*frames, attacker.call(1, request(), message(b"x")))
-            return attacker.answer(1)
-
-    return run
-
-
-def raw_octets(port: int) -> str:
-    """Octets above ASCII, no UTF-8, in metadata."""
-    with Attacker(port) as attacker:
-        block = attacker.block(request()) + b"\x00\x05x-raw\x02\xff\xfe"
-        attacker.send(frame(HEADERS, END_HEADERS, 1, block), frame(DATA, END_STREAM, 1, message(b"x")))
-        return attacker.answer(1)
-
-
-def no_method(port: int) -> str:
-    """A request without :method."""
-    with Attacker(port) as attacker:
-        attacker.send(attacker.call(1, request()[1:], message(b"x")))
-        return attacker.answer(1)
-
-
-def split_message(port: int) -> str:
-    """An empty DATA frame inside a message."""
-    with Attacker(port) as attacker:
-        attacker.send(
-            attacker.call(1, request(), message(b"abc")[:6], end=False),
-            frame(DATA, 0, 1),
-            frame(DATA, END_STREAM, 1, b"bc"),
-        )
-        return attacker.answer(1)
-
-
-def streams_above_the_limit(port: int) -> str:
-    """150 calls at once, of which 100 are allowed."""
-    with Attacker(port) as attacker:
-        attacker.send(*(attacker.call(stream, request("Hang")) for stream in odd(150)))
-        end = attacker.settle()
-        return f"{end}, {attacker.count('RST_STREAM REFUSED_STREAM')} x RST_STREAM REFUSED_STREAM"
-
-
-def http1(port: int) -> str:
-    """HTTP/1.1."""
-    with Attacker(port, None) as attacker:
-        attacker.send(b"GET / HTTP/1.1\r\nhost: victim\r\n\r\n")
-        # An HTTP/1.1 answer is no frame: it is read as raw octets.
-        while attacker.hear() is not None:
-            pass
-        return "HTTP/1.1 400" if b"HTTP/1.1 400 " in attacker.raw else "something else"
-
-
 ATTACKS = (
     Attack("rapid reset", rapid_reset, LOST, "CVE-2023-44487", most_begun=0),
     Attack("rapid reset and away", hit_and_run, "alive", "CVE-2023-44487", most_begun=0),
@@ -558,50 +554,40 @@ ATTACKS = (
     Attack("dribble on streams", dribble, FLOOD, "CVE-2019-9511", most_begun=100),
     Attack("dribble on the connection", dribble_together, FLOOD, "CVE-2019-9511", most_begun=100),
     Attack("never reading", never_reading, "open", "CVE-2019-9517", most_begun=100),
+    Attack(
+        "answers never taken",
+        answers_never_taken,
+        "RST_STREAM CANCEL",
+        "CVE-2019-9517",
+        most_begun=100,
+        limits={"flush_timeout": 0.5},
+    ),
+    Attack("answers not read", answers_not_read, "closed", "CVE-2019-9517", most_begun=0),
     Attack("slowloris", slowloris, "closed", most_begun=0, limits={"handshake_timeout": 0.5}),
     Attack("preface without SETTINGS", silent, "closed", most_begun=0, limits={"handshake_timeout": 0.5}),
+    Attack(
+        "idle connections",
+        idle,
+        "GOAWAY NO_ERROR",
+        most_begun=0,
+        connections=200,
+        options={"max_connection_idle": 0.5},
+    ),
+    Attack(
+        "too many connections",
+        too_many_connections,
+        "49 alive, 151 closed",
+        most_begun=0,
+        limits={"max_connections": 50},
+    ),
     Attack("announced message", announced_message, "grpc-status 8", most_begun=1),
     Attack("large message", large_message, "grpc-status 8", most_begun=1),
     Attack("gzip bomb", gzip_bomb, "grpc-status 8", most_begun=1),
+    Attack("nested messages", nested_messages, "grpc-status 13", "CVE-2026-0994", most_begun=0),
     Attack("frame of 16 MiB", large_frame, "GOAWAY FRAME_SIZE_ERROR", "RFC 9113 4.2", most_begun=0),
     Attack("handlers that do not read", deaf_handlers, "alive", most_begun=100),
     Attack("tiny messages", tiny_messages, "alive", most_begun=100),
     Attack("unfinished messages", unfinished_messages, "alive", most_begun=0),
     Attack("header list of nothing", header_list_of_nothing, "grpc-status 0", "CVE-2026-50560"),
     Attack("failing handler", failing_handler, "grpc-status 2"),
-)
-
-PROBES = (
-    Attack("unknown frame type", said(frame(0x77, 0x12, 0, b"x")), "grpc-status 0", "RFC 9113 5.5"),
-    Attack("ALTSVC", said(frame(0xA, 0, 0, b"\0\0x")), "grpc-status 0", "RFC 7838 4"),
-    Attack(
-        "PUSH_PROMISE", said(frame(5, END_HEADERS, 1, b"\0\0\0\2")), "GOAWAY PROTOCOL_ERROR", "RFC 9113 8.4"
-    ),
-    Attack("empty DATA inside a message", split_message, "grpc-status 0"),
-    Attack("gzip flag without encoding", probe(body=message(b"x", 1)), "grpc-status 13"),
-    Attack("octets above ASCII in metadata", raw_octets, "grpc-status 0"),
-    Attack("CRLF in metadata", probe([("x", "a\r\nb: c")]), "RST_STREAM PROTOCOL_ERROR", "CVE-2025-57804"),
-    Attack("NUL in metadata", probe([("x", "a\0b")]), "RST_STREAM PROTOCOL_ERROR", "RFC 9113 8.2.1"),
-    Attack("bad -bin", probe([("x-bin", "!!")]), "grpc-status 13", "CVE-2023-32732"),
-    Attack("no :method", no_method, "RST_STREAM PROTOCOL_ERROR", "RFC 9113 8.3.1"),
-    Attack("grpc-timeout of 400 digits", probe([("grpc-timeout", "9" * 400 + "S")]), "grpc-status 13"),
-    Attack("grpc-timeout of 0", probe([("grpc-timeout", "0n")]), "grpc-status 4"),
-    Attack(
-        "content-length that lies",
-        probe([("content-length", "3")]),
-        "RST_STREAM PROTOCOL_ERROR",
-        "RFC 9113 8.1.1",
-    ),
-    Attack("message cut short", probe(body=message(b"abc")[:-1]), "grpc-status 13"),
-    Attack("unary without message", probe(body=b""), "grpc-status 12"),
-    Attack("unary with two messages", probe(body=message(b"a") * 2), "grpc-status 12"),
-    Attack("message flag of 7", probe(body=message(b"a", 7)), "grpc-status 13"),
-    Attack(
-        "150 calls at once",
-        streams_above_the_limit,
-        "alive, 50 x RST_STREAM REFUSED_STREAM",
-        "RFC 9113 5.1.2",
-        most_begun=100,
-    ),
-    Attack("HTTP/1.1", http1, "HTTP/1.1 400"),
 )

@@ -1,4 +1,4 @@
-"""The server under attack: `python -m benchmarks.attacks.victim LOOP LIMITS`, a process that watches itself.
+"""The server under attack: `python -m benchmarks.attacks.victim LOOP LIMITS OPTIONS`, a process that watches itself.
 
 It prints its port. On its standard input, "watch" starts the watch and "report" ends it; each is answered by one line of
 JSON. While it watches, a task runs in every turn of the loop, so that nothing that keeps the loop goes unseen.
@@ -14,6 +14,8 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from google.protobuf.struct_pb2 import Value
+
 from wirelane import Limits, grpc
 
 SERVICE = "attack.Victim"
@@ -22,6 +24,7 @@ HANG = grpc.Method(f"{SERVICE}/Hang", grpc.Cardinality.UNARY, bytes, bytes)
 FAIL = grpc.Method(f"{SERVICE}/Fail", grpc.Cardinality.UNARY, bytes, bytes)
 DEAF = grpc.Method(f"{SERVICE}/Deaf", grpc.Cardinality.CLIENT_STREAM, bytes, bytes)
 POUR = grpc.Method(f"{SERVICE}/Pour", grpc.Cardinality.SERVER_STREAM, bytes, bytes)
+NEST = grpc.Method(f"{SERVICE}/Nest", grpc.Cardinality.UNARY, Value, Value)
 PIECE = bytes(64 * 1024)
 
 
@@ -105,8 +108,8 @@ def _memory(name: str) -> int:
     raise LookupError(name)
 
 
-def make_server(limits: Limits) -> tuple[grpc.Server, Watch]:
-    server = grpc.Server(limits=limits)
+def make_server(limits: Limits, options: grpc.ServerOptions) -> tuple[grpc.Server, Watch]:
+    server = grpc.Server(limits=limits, options=options)
     watch = Watch(server)
 
     @server.method(ECHO)
@@ -137,11 +140,16 @@ def make_server(limits: Limits) -> tuple[grpc.Server, Watch]:
         while True:
             yield PIECE
 
+    @server.method(NEST)
+    async def nest(request: Value) -> Value:
+        watch.begun += 1
+        return request
+
     return server, watch
 
 
-async def serve(limits: Limits) -> None:
-    server, watch = make_server(limits)
+async def serve(limits: Limits, options: grpc.ServerOptions) -> None:
+    server, watch = make_server(limits, options)
     log = logging.getLogger("wirelane")
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -159,13 +167,14 @@ async def serve(limits: Limits) -> None:
 
 def main() -> None:
     loop, limits = sys.argv[1], Limits(**json.loads(sys.argv[2]))
+    options = grpc.ServerOptions(**json.loads(sys.argv[3]))
     if loop == "uvloop":
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(limits))
+            runner.run(serve(limits, options))
     else:
-        asyncio.run(serve(limits))
+        asyncio.run(serve(limits, options))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.attacks.assault import MIB, assault
-from benchmarks.attacks.rows import ATTACKS, CALM, PROBES, Attack
+from benchmarks.attacks.probes import PROBES
+from benchmarks.attacks.rows import ATTACKS, CALM, Attack
 
 from wirelane import Limits
 
@@ -18,7 +19,7 @@ MOST_GROWTH = 32 * MIB
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 async def test_an_attack_costs_a_bounded_amount_and_nobody_else_anything(attack: Attack) -> None:
     """The attacker gets its due; memory, handlers per turn and lines of the log stay small; others are answered."""
-    report = await assault(attack.run, attack.limits)
+    report = await assault(attack.run, attack.limits, attack.options)
     assert attack.right(report.got), report.got
     assert report.growth < MOST_GROWTH
     # The bystander's calls were all answered, or `assault` would have raised.
