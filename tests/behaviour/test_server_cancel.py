@@ -388,6 +388,28 @@ async def test_handlers_that_outlive_their_calls_are_bounded_for_each_connection
         assert await ended(stream) == ("OK", "")
 
 
+async def test_a_client_that_cancels_all_its_calls_at_once_may_make_others_at_once():
+    server = waiting_server(Trail(), limits=Limits(max_concurrent_streams=3))
+
+    @server.method("Demo/Down")
+    async def down(request):
+        yield {"n": 1}
+
+    async with listening(server) as at, raw_client(at) as connection:
+        for _ in range(5):
+            streams = [await raw_call(connection, "One") for _ in range(3)]
+            for stream in streams:
+                await stream.send(b"", end=True)
+            await until(lambda: server.calls == 3)
+            for stream in streams:
+                stream.cancel(Ending(StatusCode.CANCELLED, "the test had enough"))
+            # These leave in one piece with the resets of those before.
+            streams = [await raw_call(connection, "Down") for _ in range(3)]
+            for stream in streams:
+                await stream.send(b"", end=True)
+            assert [await ended(stream) for stream in streams] == [("OK", "")] * 3
+
+
 SYSTEM_EXIT = """
 import asyncio
 from support.server_support import demo_server, ended, listening, raw_call, raw_client

@@ -76,6 +76,7 @@ class Call:
         "_announced",
         "_encoding",
         "_head_sent",
+        "_lingers",
         "_owner",
         "_sending",
         "_task",
@@ -157,10 +158,11 @@ class Call:
         if self.cancelled or task.done():
             return
         self.cancelled = True
-        self._owner.lingering[id(self.stream.peer)] += 1
+        self._lingers = False
         # A task that is cancelled before its first step runs none of its code, its `finally` included.
         task.add_done_callback(self._forget)
         task.cancel()
+        task.get_loop().call_soon(self._linger)
 
     def _forget(self, _: asyncio.Task[None] | None = None) -> None:
         if self._timer is not None:
@@ -169,14 +171,21 @@ class Call:
         calls = self._owner.calls
         if self in calls:
             calls.remove(self)
-            if self.cancelled:
-                self._linger_no_more()
+            if self.cancelled and self._lingers:
+                lingering, key = self._owner.lingering, id(self.stream.peer)
+                lingering[key] -= 1
+                if not lingering[key]:
+                    del lingering[key]
 
-    def _linger_no_more(self) -> None:
-        lingering, key = self._owner.lingering, id(self.stream.peer)
-        lingering[key] -= 1
-        if not lingering[key]:
-            del lingering[key]
+    def _linger(self) -> None:
+        """Count a handler that runs on after the turn in which it could end.
+
+        Were it counted at once, a client that cancels all its calls could not make others in the same octets. How many
+        calls may be opened and reset in one turn is the business of the engine (`reset_burst`).
+        """
+        if self in self._owner.calls and not self.task.done():
+            self._lingers = True
+            self._owner.lingering[id(self.stream.peer)] += 1
 
     # -- running ------------------------------------------------------------------------------------------------
 
