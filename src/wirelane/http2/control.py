@@ -37,6 +37,8 @@ __all__ = ["finish_drain", "read_control", "start_drain"]
 _SETTINGS_COST = 10
 # The PING between the two GOAWAYs of a graceful shutdown.
 _DRAIN_PING = b"wl-drain"
+# However long a frame the peer takes: what other streams have to say waits for it.
+_LONGEST_FRAME = 65_536
 
 
 def read_control(connection: Connection, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
@@ -211,7 +213,7 @@ def _apply_setting(connection: Connection, key: int, value: int) -> None:
     elif key == Setting.MAX_FRAME_SIZE:
         if not 16_384 <= value <= 16_777_215:
             raise ProtocolViolation(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE out of range")
-        connection.peer_max_frame_size = value
+        connection.peer_max_frame_size = min(value, _LONGEST_FRAME)
     elif key == Setting.HEADER_TABLE_SIZE:
         connection.encoder.set_table_size(value)
     elif key == Setting.MAX_HEADER_LIST_SIZE:

@@ -134,6 +134,7 @@ class Flow:
         """
         connection = self._connection
         left = connection.recv_window
+        due = self._granted - connection.low_window
         if left < 0:
             raise ProtocolViolation(
                 ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window allows"
@@ -147,7 +148,8 @@ class Flow:
             self._probing = True
             self._probe_at = self._clock()
             if self._pause != _AT_ONCE:
-                self._probe_from = self.arrived
+                # What this frame brought beyond the octets that were waited for came in no other round trip.
+                self._probe_from = due
             connection.write(ping(PROBE))
         self._wait()
 

@@ -67,7 +67,7 @@ class Output:
         ended: No more frames are made.
         send_window: Octets of DATA that the peer takes on the whole connection.
         send_granted: Octets that it has taken or takes, since the start: what was sent is the difference.
-        peer_max_frame_size: The longest frame that the peer takes.
+        peer_max_frame_size: The longest frame that the peer takes, as far as we make them so long.
         unsent_replies: Acknowledgements made since the owner could last write.
     """
 

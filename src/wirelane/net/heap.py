@@ -6,13 +6,13 @@ import functools
 
 __all__ = ["settle_allocator"]
 
-# As long as the longest message that is accepted by default, and not more than the allocator keeps for good.
-_BLOCK = 4 * 1024 * 1024
+# Four of the longest messages that are accepted by default; the allocator follows up to 32 MiB.
+_BLOCK = 16 * 1024 * 1024
 
 
 @functools.cache
 def settle_allocator() -> None:
-    """Have the C library keep a few megabytes of heap between large messages. Once per process; costs microseconds.
+    """Have the C library keep up to 32 MiB of heap between large messages. Once per process; costs microseconds.
 
     glibc gives the top of the heap back to the system whenever more than a threshold of it is free, 128 KiB at first,
     and takes it again for the next message: each of its pages then has to be mapped anew. Messages of 1 MiB spent more

@@ -186,6 +186,14 @@ def test_a_reader_that_keeps_up_gets_what_the_link_carries(delay: int, speed: in
     assert link.server.engine.flow.target == stream.window
 
 
+def test_windows_grow_also_if_one_frame_fills_them() -> None:
+    link = Link(delay=50, speed=100 * KIB, limits=Limits(max_frame_size=MIB))
+    assert link.client.engine.peer_max_frame_size == 64 * KIB, "frames are no longer, whatever the peer takes"
+    (stream,) = link.send(800 * MIB)
+    link.run(4000)
+    assert stream.window >= 2 * 50 * 100 * KIB
+
+
 def test_a_window_of_fixed_size_would_have_stalled_it() -> None:
     link = Link(delay=50, speed=100 * KIB, limits=Limits(max_window=0))
     (stream,) = link.send(800 * MIB)

@@ -14,9 +14,11 @@ from wirelane.net.heap import settle_allocator
 if sys.argv[1] == "settled":
     settle_allocator()
 def messages():
-    for _ in range(300):
-        pieces = [bytes(16_384) for _ in range(64)]
-        b"".join(pieces)
+    for _ in range(30):
+        kept = []
+        for _ in range(10):
+            pieces = [bytes(16_384) for _ in range(64)]
+            kept.append(b"".join(pieces))
 messages()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 messages()
