@@ -552,7 +552,10 @@ class Connection(Output):
         streams = list(self.streams.values())
         self.streams.clear()
         self._blocked.clear()
+        # Of what came and was not read, too, nothing is kept, nor of what still comes.
+        self.waiting = False
         self._kept.clear()
+        self._open_block = None
         for stream in streams:
             stream.local_closed = stream.remote_closed = True
             stream._takes_data = False

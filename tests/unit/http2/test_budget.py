@@ -308,6 +308,22 @@ def test_what_waits_is_dropped_when_the_connection_ends() -> None:
     assert server.requested == 2
 
 
+def test_of_a_connection_that_ended_nothing_is_kept_nor_of_what_still_comes() -> None:
+    """Neither what waited for its turn, nor a header block that was not whole."""
+    server = Server(max_streams_per_turn=1)
+    server.engine.receive(frame(HEADERS, END_HEADERS, 3, AGAIN) + frame(HEADERS, END_HEADERS, 5, AGAIN))
+    assert server.engine.waiting
+    server.engine.end(0, "closed")
+    server.engine.receive(bytes(1000))
+    assert (server.engine.waiting, server.engine.unread) == (False, 0)
+
+    server = Server()
+    server.receive(frame(HEADERS, 0, 3, bytes(1000)))
+    assert server.engine._open_block
+    server.engine.end(0, "closed")
+    assert server.engine._open_block is None
+
+
 def test_a_server_is_not_blamed_for_the_resets_of_what_we_opened() -> None:
     server = Server()
     client = Connection(client=True, owner=server, limits=Limits(reset_burst=1))
