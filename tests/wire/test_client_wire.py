@@ -486,6 +486,23 @@ async def test_headers_above_the_limit_cost_the_call_and_not_the_connection(link
         assert client.available
 
 
+@pytest.mark.parametrize("where", ["head", "trailers"])
+async def test_values_joined_by_commas_count_as_fields(link: Link, where: str) -> None:
+    """A comma in a -bin field is one octet and begins a value: it does not get around max_header_fields."""
+    many = ("data-bin", "," * 140)
+    async with client_and_raw_server(link) as (client, raw):
+        stream = await unary(client)
+        head = await raw.request()
+        raw.write(raw.headers(head.stream, [*RESPONSE, *([many] if where == "head" else [])]))
+        if where == "trailers":
+            raw.write(raw.headers(head.stream, [("grpc-status", "0"), many], end=True))
+        await ended(stream)
+        assert stream.ending is not None
+        assert stream.ending.code is StatusCode.RESOURCE_EXHAUSTED
+        assert "max_header_fields" in stream.ending.message
+        assert client.available
+
+
 async def test_a_lost_connection_is_unavailable(link: Link) -> None:
     async with client_and_raw_server(link) as (client, raw):
         stream = await unary(client)

@@ -132,6 +132,8 @@ async def test_a_message_above_the_limit_is_refused_from_its_prefix(link: Link) 
         ([("data-bin", "!!")], "13", "data-bin"),
         ([("grpc-encoding", "snappy")], "12", "snappy"),
         ([(f"x-{n}", "v") for n in range(140)], "8", "header"),
+        # As many values as there are fields above, each an object, for an octet.
+        ([("data-bin", "," * 140)], "8", "header"),
     ],
 )
 async def test_a_head_that_breaks_grpc_is_answered_with_its_status(
