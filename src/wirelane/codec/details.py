@@ -7,6 +7,7 @@ of any pool. Types are looked for in the schema of the call, then in google.rpc.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -77,8 +78,8 @@ def _pack(detail: object, holder: type[Message], to_message: Any) -> Message:
 def decode_status_details(data: bytes, schema: Schema | None = None) -> tuple[dict[str, Any], ...]:
     """The details of a serialized google.rpc.Status, each a dict with its full type URL under "@type".
 
-    Never raises: a detail of an unknown type, or one that does not parse, is {"@type": ..., "value": bytes};
-    bytes that are no Status give ().
+    Never raises: a detail of an unknown type, or of none, or one that does not parse, is
+    {"@type": ..., "value": bytes}; bytes that are no Status give ().
     """
     try:
         status: Any = _bundled().codec(_STATUS).parse(data)
@@ -87,9 +88,10 @@ def decode_status_details(data: bytes, schema: Schema | None = None) -> tuple[di
     holder = (schema.dict_codecs if schema is not None else _bundled()).codec(_ANY)
     details: list[dict[str, Any]] = []
     for each in status.details:
-        try:
-            detail: dict[str, Any] = holder.to_value(each)
-        except CodecError:
-            detail = {"@type": each.type_url, "value": each.value}
+        # What stands for an empty Any elsewhere, {}, has no type to look at.
+        detail: dict[str, Any] = {"@type": each.type_url, "value": each.value}
+        if each.type_url:
+            with suppress(CodecError):
+                detail = holder.to_value(each)
         details.append(detail)
     return tuple(details)

@@ -101,6 +101,16 @@ def test_a_detail_that_does_not_parse_is_its_bytes_and_the_others_stay() -> None
     assert second["reason"] == "A"
 
 
+def test_a_detail_without_a_type_has_none_and_what_reads_types_goes_on() -> None:
+    status = status_pb2.Status(code=5)
+    status.details.add()
+    status.details.add(value=b"x")
+    assert decode_status_details(status.SerializeToString()) == (
+        {"@type": "", "value": b""},
+        {"@type": "", "value": b"x"},
+    )
+
+
 def test_a_message_that_utf8_cannot_hold_does_not_lose_the_status() -> None:
     status = status_pb2.Status.FromString(encode_status_details(5, "a\ud800b", []))
     assert (status.code, status.message) == (5, "a?b")
