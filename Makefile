@@ -4,7 +4,7 @@
 #   PYTEST_ARGS=...  further arguments for pytest: make test PYTEST_ARGS='-k metadata -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-uvloop check interop interop-full bench costs fix protos clean
+.PHONY: help env demo test test-all test-uvloop check interop interop-full fuzz bench costs fix protos clean
 export PYTHON PYTEST_ARGS
 
 help: ## what there is to make
@@ -39,6 +39,10 @@ interop: ## h2spec, grpc-go and the Connect conformance suite judge us, where th
 interop-full: ## the same, and soak for longer
 	@tools/env.sh test
 	@PYTHONPATH=tools .venv/bin/python -m judges --full $(JUDGES)
+
+fuzz: ## search for octets that break what reads them (TARGET=hpack for one, SECONDS=600 for each)
+	@tools/env.sh fuzz
+	@.venv/bin/python tools/run_fuzz.py run $(TARGET) --seconds $(or $(SECONDS),60)
 
 bench: ## wirelane beside its peers, measured here and now (BENCH_ARGS=--help)
 	@tools/env.sh bench

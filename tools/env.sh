@@ -1,10 +1,10 @@
 #!/bin/sh
 # Make a virtual environment with wirelane (editable) and its dependencies, or find that it is there already.
 #
-#     tools/env.sh [run|test|dev|bench] [DIRECTORY]
+#     tools/env.sh [run|test|dev|bench|fuzz] [DIRECTORY]
 #
 # run: what the library and the command line need; test: and the tests; dev (the default): and the checks;
-# bench: and the peers that only the benchmarks need.
+# bench: and the peers that only the benchmarks need; fuzz: and the fuzzer, for which not every machine has a wheel.
 # DIRECTORY is .venv unless said. PYTHON names the interpreter to use; without it, the newest that works is taken.
 # A stamp in the directory says what was installed from which pyproject.toml; while it holds, nothing is done.
 set -eu
@@ -18,8 +18,8 @@ case $level in
     run) groups="" ;;
     test) groups="--group test" ;;
     dev) groups="--group dev" ;;
-    bench) groups="--group dev --group bench" ;;
-    *) echo "usage: tools/env.sh [run|test|dev|bench] [DIRECTORY]" >&2; exit 2 ;;
+    bench | fuzz) groups="--group dev --group $level" ;;
+    *) echo "usage: tools/env.sh [run|test|dev|bench|fuzz] [DIRECTORY]" >&2; exit 2 ;;
 esac
 
 say() { printf '%s\n' "$*" >&2; }
@@ -123,7 +123,7 @@ pip install --editable '.[all]' $groups || pip_failed
 printf '%s\n' "$wanted_stamp" >"$venv/.wirelane-$level"
 # What is installed for more is enough for less.
 case $level in
-    bench) for less in dev test run; do printf '%s\n' "$less ${wanted_stamp#* }" >"$venv/.wirelane-$less"; done ;;
+    bench | fuzz) for less in dev test run; do printf '%s\n' "$less ${wanted_stamp#* }" >"$venv/.wirelane-$less"; done ;;
     dev) for less in test run; do printf '%s\n' "$less ${wanted_stamp#* }" >"$venv/.wirelane-$less"; done ;;
     test) printf '%s\n' "run ${wanted_stamp#* }" >"$venv/.wirelane-run" ;;
 esac
