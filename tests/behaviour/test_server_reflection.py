@@ -243,6 +243,10 @@ async def test_reflection_stream_left_open_does_not_hold_a_drain_up():
             response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
         )()
         await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
-        await call.read()
+        reply = await call.read()
+        assert isinstance(reply, reflection_pb2.ServerReflectionResponse)
+        assert "shop.Shop" in {service.name for service in reply.list_services_response.service}
+        assert (server.connections, server.calls) == (1, 1)
         await server.drain(3600)
-        call.cancel()
+        assert (server.connections, server.calls) == (0, 0)
+        assert await call.code() is grpcio.StatusCode.UNAVAILABLE

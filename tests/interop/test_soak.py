@@ -116,7 +116,9 @@ async def test_more_failures_than_are_allowed_fail_the_case(ca: Certificates, so
 async def test_as_many_failures_as_are_allowed_do_not(ca: Certificates) -> None:
     async with failing_server(2) as port:
         settings = SoakSettings(max_failures=2, max_latency=50.0, overall_timeout=50.0)
-        await rpc_soak(Dialled(ca, "h2c", port), settings)
+        dial = Dialled(ca, "h2c", port)
+        await rpc_soak(dial, settings)
+    dial.check(channels=1, calls=8)
 
 
 async def test_an_iteration_that_takes_too_long_has_failed(ca: Certificates) -> None:

@@ -229,7 +229,8 @@ def test_every_text_can_be_a_status_message(message):
 
 @given(st.one_of(st.binary(), st.lists(st.sampled_from([b"%", b"4", b"g", b"\xe2", b"%E2"])).map(b"".join)))
 def test_every_status_message_can_be_read(data):
-    decode_message(data).encode("utf-8")
+    message = decode_message(data)
+    assert message.encode("utf-8").decode("utf-8") == message
 
 
 @given(st.sampled_from(SUPPORTED), st.binary(max_size=300), st.integers(1, 400))

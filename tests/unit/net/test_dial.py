@@ -111,9 +111,23 @@ async def test_ipv6_address_is_dialled():
         await ended(client)
 
 
-async def test_no_timeout_means_no_limit():
+async def test_no_timeout_means_no_limit(monkeypatch):
+    loop = asyncio.get_running_loop()
+    timers = []
+    call_at = loop.call_at
+
+    def remember(when, callback, *args, **rest):
+        timers.append(callback)
+        return call_at(when, callback, *args, **rest)
+
+    # What asyncio.timeout uses, on any loop.
+    monkeypatch.setattr(loop, "call_at", remember)
     async with await listen(echo, LOOPBACK) as listening:
         _, client = await dial(Recorder, listening.address, connect_timeout=None)
+        assert timers == []
+        await ended(client)
+        _, client = await dial(Recorder, listening.address, connect_timeout=60)
+        assert timers
         await ended(client)
 
 
@@ -362,7 +376,9 @@ async def test_cancelled_unix_dial_leaves_no_socket(tmp_path):
 
 
 async def test_cancelled_listen_leaves_no_socket():
-    await sweep(lambda: listen(echo, HostPort("localhost", 0)), lambda listening: listening.close())
+    assert (
+        await sweep(lambda: listen(echo, HostPort("localhost", 0)), lambda listening: listening.close()) >= 1
+    )
 
 
 async def wait_idle(listening) -> None:

@@ -198,8 +198,12 @@ async def test_socket_file_that_another_has_put_there_is_not_removed(tmp_path):
 
 
 async def test_socket_file_removed_by_hand_does_no_harm(tmp_path):
-    async with await listen(echo, unix(tmp_path)):
-        os.unlink(unix(tmp_path).path)
+    address = unix(tmp_path)
+    async with await listen(echo, address):
+        os.unlink(address.path)
+    assert not os.path.exists(address.path)
+    async with await listen(echo, address):
+        assert await answers(address)
 
 
 # ---------------------------------------------------------------------- accepting
@@ -274,9 +278,13 @@ async def test_closing_while_out_of_descriptors_is_quiet(monkeypatch, caplog):
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
             await until(lambda: "Too many open files" in caplog.text)
+            listening.close()
+            await listening.wait_closed()
+            caplog.clear()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         client.close()
+        assert (listening.accepted, caplog.text) == (0, "")
 
 
 async def test_factory_that_raises_costs_one_connection(caplog):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 import ssl
 import subprocess
 from dataclasses import FrozenInstanceError, replace
@@ -46,25 +45,13 @@ def test_one_pem_may_hold_certificate_and_key(files, read):
 
 def test_home_directory_is_expanded(files, monkeypatch):
     monkeypatch.setenv("HOME", str(files))
-    TlsConfig(ca="~/ca.pem").client_context()
+    assert TlsConfig(ca="~/ca.pem").client_context().cert_store_stats()["x509_ca"] == 1
 
 
 def test_directory_of_plain_files_is_a_ca(authority, stranger, tmp_path):
     (tmp_path / "one.pem").write_bytes(authority.pem)
     (tmp_path / "two.crt").write_bytes(stranger.pem)
     assert TlsConfig(ca=tmp_path).client_context().cert_store_stats()["x509_ca"] == 2
-
-
-def test_directory_of_hashed_names_is_a_ca(authority, tmp_path):
-    directory = tmp_path / "hashed"
-    directory.mkdir()
-    (directory / "one.pem").write_bytes(authority.pem)
-    subprocess.run(["openssl", "rehash", str(directory)], check=True)
-    (directory / "one.pem").rename(tmp_path / "elsewhere.pem")
-    for link in directory.iterdir():
-        link.unlink()
-        shutil.copy(tmp_path / "elsewhere.pem", link)
-    TlsConfig(ca=directory).client_context()
 
 
 def test_directory_without_certificates_is_an_error(tmp_path):

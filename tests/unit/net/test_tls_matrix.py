@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import subprocess
 
 import pytest
 
@@ -56,6 +57,21 @@ async def test_certificate_of_a_trusted_ca_for_the_right_name_is_accepted(author
     assert ("DNS", "localhost") in recorder.transport.get_extra_info("peercert")["subjectAltName"]
     assert recorder.transport.get_extra_info("cipher")[1] == "TLSv1.3"
     assert isinstance(recorder.transport.get_extra_info("ssl_object"), ssl.SSLObject)
+
+
+async def test_certificate_of_an_authority_in_a_directory_of_hashed_names_is_accepted(
+    authority, stranger, tmp_path
+):
+    """What `openssl rehash` makes: OpenSSL looks for the issuer by its name, and only when it is needed."""
+    (tmp_path / "one.pem").write_bytes(authority.pem)
+    subprocess.run(["openssl", "rehash", str(tmp_path)], check=True)
+    for link in tmp_path.iterdir():
+        if link.is_symlink():
+            link.unlink()
+            link.write_bytes(authority.pem)
+    (tmp_path / "one.pem").unlink()
+    await accepted(authority.server(), TlsConfig(ca=tmp_path))
+    assert "not trusted here" in str(await refused(stranger.server(), TlsConfig(ca=tmp_path)))
 
 
 async def test_ip_address_is_accepted_if_the_certificate_names_it(authority):

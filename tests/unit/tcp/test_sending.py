@@ -295,8 +295,16 @@ def test_tls_asked_for_and_refused_at_once_is_a_contradiction() -> None:
 
 
 async def test_a_cancelled_connect_leaves_nothing_open() -> None:
+    accepted: list[asyncio.StreamWriter] = []
+    ended = cancelled = 0
+
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
+        nonlocal ended
+        accepted.append(writer)
+        try:
+            await reader.read()
+        finally:
+            ended += 1
 
     async with streams_server(hold) as address:
         for step in range(8):
@@ -304,8 +312,15 @@ async def test_a_cancelled_connect_leaves_nothing_open() -> None:
             await turns(step)
             connecting.cancel()
             await asyncio.wait({connecting})
-            if not connecting.cancelled():
+            if connecting.cancelled():
+                cancelled += 1
+            else:
                 await connecting.result().close()
+        # One more, behind which no other waits to be accepted.
+        async with tcp.connect(address):
+            await until(lambda: len(accepted) == ended + 1)
+        await until(lambda: len(accepted) == ended)
+        assert cancelled >= 2
     gc.collect()
 
 

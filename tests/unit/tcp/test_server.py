@@ -297,6 +297,9 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     await until(lambda: server.state.name == "DRAINING")
     os.kill(os.getpid(), signal.SIGTERM)
     await serving
+    assert (server.state.name, server.connections) == ("CLOSED", 0)
+    with pytest.raises((ConnectionLost, EndOfStream)):
+        await connection.read_line()
     await connection.close()
 
 
