@@ -175,7 +175,7 @@ def metadata(data: bytes) -> None:
     fields = list(_fields(data))
     _check_metadata(fields)
     for kind in _KINDS:
-        block = HeaderBlock([field(*pair) for pair in fields], kind)
+        block = HeaderBlock([field(*pair) for pair in fields], kind, 0)
         if block.error is None:
             _check_heads(block, kind)
 

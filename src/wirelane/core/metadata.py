@@ -9,7 +9,7 @@ The names of the protocol itself never get in from a peer and never get out from
 are an exception, because their interface is metadata by design (gRFC A6; the census headers).
 
 A `Metadata` is not safe to change from several threads at once. This is the hot path of a call: most metadata
-is empty or repeats the same few names, so checked names are remembered (a bounded number of them).
+is empty or repeats the same few names and pairs, so what was checked is remembered (a bounded number of each).
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ __all__ = ["Headers", "Metadata", "MetadataLike", "Value", "from_headers", "to_h
 
 Value: TypeAlias = str | bytes
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 
 _NAME = re.compile(r"[0-9a-z_.-]+")
-_REMEMBERED: Final = 1024  # names in each cache; a peer that fills one only makes itself slower
-_REMEMBERED_LENGTH: Final = 64
+# Names and pairs that are remembered, and how long they may be; what is full begins anew, whatever filled it.
+_NAMES: Final = 1024
+_LONGEST_NAME: Final = 64
+_PAIRS: Final = 256
+_LONGEST_PAIR: Final = 1024  # more than most bearer tokens
 _FIELD_OVERHEAD: Final = 32  # RFC 9113, section 6.5.2: how SETTINGS_MAX_HEADER_LIST_SIZE counts a field
 
 _INTERFACE_IS_METADATA = frozenset(
@@ -46,7 +50,14 @@ _SECRET = ("auth", "cookie", "token", "secret", "password", "api-key", "apikey")
 
 _checked_names: dict[str, str] = {}
 _sendable_names: dict[str, bytes] = {}
+_sendable_pairs: dict[tuple[str, Value], tuple[bytes, bytes]] = {}
 _received_names: dict[bytes, str] = {}
+
+
+def _remember(known: dict[_K, _T], key: _K, value: _T, most: int = _NAMES) -> None:
+    if len(known) >= most:
+        known.clear()
+    known[key] = value
 
 
 class Metadata:
@@ -85,15 +96,10 @@ class Metadata:
             pairs = entries
         else:
             raise UsageError(f"metadata is a mapping or (name, value) pairs, not {type(entries).__name__}")
-        known = _checked_names
         for pair in pairs:
-            if type(pair) is tuple and len(pair) == 2 and type(pair[1]) is str:
-                # As below, for what most pairs are.
-                name, value = pair
-                checked = known.get(name) if type(name) is str else None
-                if checked is not None and checked[-4:] != "-bin" and value.isascii() and value.isprintable():
-                    self._pairs.append((checked, value))
-                    continue
+            if type(pair) is tuple and type(pair[-1]) is str and pair in _sendable_pairs:
+                self._pairs.append(pair)
+                continue
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise UsageError(f"metadata is a mapping or (name, value) pairs, not {type(pair).__name__}")
             name, value = pair
@@ -297,8 +303,8 @@ def _check_name(name: object) -> str:
     lowered = name.lower()
     if not _NAME.fullmatch(lowered):
         raise UsageError(f"{name!r} is no metadata name: letters, digits and the characters _ . - only")
-    if len(name) <= _REMEMBERED_LENGTH and len(_checked_names) < _REMEMBERED:
-        _checked_names[name] = lowered
+    if len(name) <= _LONGEST_NAME:
+        _remember(_checked_names, name, lowered)
     return lowered
 
 
@@ -331,8 +337,8 @@ def _sendable(name: str) -> bytes:
     if name.startswith("grpc-") and name not in _INTERFACE_IS_METADATA:
         raise UsageError(f"metadata {name!r} is reserved: names that start with grpc- belong to the protocol")
     encoded = name.encode("ascii")
-    if len(name) <= _REMEMBERED_LENGTH and len(_sendable_names) < _REMEMBERED:
-        _sendable_names[name] = encoded
+    if len(name) <= _LONGEST_NAME:
+        _remember(_sendable_names, name, encoded)
     return encoded
 
 
@@ -347,14 +353,19 @@ def to_headers(metadata: Metadata) -> Headers:
         connection-specific
             ones), or a value that came from a peer is no printable ASCII.
     """
-    headers: Headers = []
-    for key, value in metadata.items():
-        name = _sendable_names.get(key) or _sendable(key)
-        if isinstance(value, bytes):
-            headers.append((name, b2a_base64(value, newline=False).rstrip(b"=")))
-        else:
-            headers.append((name, _check_text(key, value).strip(" ").encode("ascii")))
-    return headers
+    return [_sendable_pairs.get(pair) or _to_header(pair) for pair in metadata._pairs]
+
+
+def _to_header(pair: tuple[str, Value]) -> tuple[bytes, bytes]:
+    key, value = pair
+    name = _sendable_names.get(key) or _sendable(key)
+    if isinstance(value, bytes):
+        header = name, b2a_base64(value, newline=False).rstrip(b"=")
+    else:
+        header = name, _check_text(key, value).strip(" ").encode("ascii")
+    if len(key) + len(value) <= _LONGEST_PAIR:
+        _remember(_sendable_pairs, pair, header, _PAIRS)
+    return header
 
 
 def wire_fields(metadata: Metadata) -> Fields:
@@ -378,8 +389,8 @@ def _received(raw: bytes) -> str:
         and (not name.startswith("grpc-") or name in _INTERFACE_IS_METADATA)
     )
     result = name if kept else ""
-    if len(raw) <= _REMEMBERED_LENGTH and len(_received_names) < _REMEMBERED:
-        _received_names[raw] = result
+    if len(raw) <= _LONGEST_NAME:
+        _remember(_received_names, raw, result)
     return result
 
 

@@ -61,23 +61,25 @@ class HeaderBlock:
 
     __slots__ = ("binary", "content_length", "ending_memo", "error", "headers", "memo", "size", "status")
 
-    def __init__(self, fields: list[Field], kind: BlockKind) -> None:
+    def __init__(self, fields: list[Field], kind: BlockKind, size: int) -> None:
         self.content_length: int | None = None
         self.status = 0
         self.binary = False
         self.memo: object = None
         self.ending_memo: object = None
         self.headers: HeaderList = [one[0] for one in fields]
-        self.size = sum([one[1] for one in fields])
+        self.size = size
         self.error = self._check(fields, kind)
 
     def _check(self, fields: list[Field], kind: BlockKind) -> str | None:
         pseudo: dict[bytes, bytes] = {}
         regular = False
-        for (name, value), _, verdict in fields:
+        for pair, _, verdict in fields:
             if not verdict:
                 regular = True
-            elif verdict == PSEUDO:
+                continue
+            name, value = pair
+            if verdict == PSEUDO:
                 if regular:
                     return "a pseudo-header field after a regular one"
                 if name in pseudo:
@@ -147,10 +149,10 @@ class HeaderDecoder:
         if known is not None:
             return known
         decoder = self._decoder
-        decoded = HeaderBlock(decoder.decode(block), kind)
+        decoded = HeaderBlock(decoder.decode(block), kind, decoder.size)
         if decoder.changed:
             self._forget()
-        elif block and (min(block) >= 0x80 or self._seen_before(block)):
+        elif block and (not decoder.literals or self._seen_before(block)):
             if self._remembered + decoded.size > _MEMORY_SIZE or len(memory) >= _MEMORY:
                 self._forget()
             self._remembered += decoded.size

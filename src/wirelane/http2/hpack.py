@@ -6,6 +6,7 @@ come from `hpack`; we read Huffman and never write it, which costs octets once p
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from hpack.exceptions import HPACKDecodingError
@@ -27,15 +28,18 @@ _STATIC_NAMES: Final = {name: index for index, (name, _) in reversed(list(enumer
 
 # SETTINGS_HEADER_TABLE_SIZE, which we never change (RFC 9113 section 6.5.2).
 _TABLE_SIZE: Final = 4096
-_INDEXED: Final = tuple(bytes((0x80 | index,)) for index in range(0x7F))  # section 6.1, in one octet
+# Fields in a row that are one octet each; what such a row means is remembered until the table changes.
+_ROW: Final = re.compile(rb"[\x80-\xfe]+")
+_ROWS: Final = 64
+_LONGEST_ROW: Final = 64
 # Octets that continue an integer: 28 bits are more than any length or index here (CVE-2023-33953, run-away integers).
 _MOST_CONTINUED: Final = 4
 # A longer field never enters our table: it would push out all that repeats.
 _LONGEST_INDEXED: Final = 1024
 # Values of these never enter a compression table (RFC 7541 section 7.1.3).
 _SENSITIVE: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"})
-# Of these there are too many values that come twice: they would push out what repeats.
-_NEVER_INDEXED: Final = frozenset({b"grpc-timeout"})
+# Of a timeout there are too many values that come twice: they would push out what repeats.
+_NEVER_INDEXED: Final = _SENSITIVE | {b"grpc-timeout"}
 # Fields that vary are indexed when they are seen a second time among this many.
 _SEEN: Final = 64
 
@@ -52,9 +56,11 @@ class HpackDecoder:
 
     Attributes:
         changed: The last block changed the table.
+        literals: The last block had a literal.
+        size: Of the last list, as section 6.5.2 counts.
     """
 
-    __slots__ = ("_hard_limit", "_maximum", "_size", "_table", "changed")
+    __slots__ = ("_hard_limit", "_maximum", "_rows", "_size", "_table", "changed", "literals", "size")
 
     def __init__(self, hard_limit: int) -> None:
         self._hard_limit = hard_limit
@@ -62,7 +68,9 @@ class HpackDecoder:
         self._table: list[Field] = []
         self._size = 0
         self._maximum = _TABLE_SIZE
-        self.changed = False
+        self._rows: dict[bytes, tuple[list[Field], int]] = {}
+        self.changed = self.literals = False
+        self.size = 0
 
     def decode(self, block: bytes) -> list[Field]:
         """Decode one complete block.
@@ -72,33 +80,34 @@ class HpackDecoder:
             HPACKError: The block is not HPACK.
         """
         fields: list[Field] = []
-        self.changed = False
-        table = self._table
+        self.changed = self.literals = False
         position, end, total = 0, len(block), 0
         while position < end:
             octet = block[position]
-            if octet >= 0x80:  # section 6.1, indexed
-                index = octet & 0x7F
-                position += 1
-                if index == 0x7F:
-                    index, position = _read_integer(block, position, index)
-                one = (
-                    table[_STATIC_SIZE - index]
-                    if 0 < index - _STATIC_SIZE <= len(table)
-                    else self._entry(index)
-                )
+            if octet == 0xFF:  # section 6.1, indexed, with an index of several octets
+                index, position = _read_integer(block, position + 1, 0x7F)
+                one = self._entry(index)
+            elif octet >= 0x80:  # section 6.1, as many as there are
+                row = block[position : _ROW.match(block, position).end()]  # type: ignore[union-attr] # it does
+                known = self._rows.get(row) or self._read_row(row, total)
+                fields += known[0]
+                total += known[1]
+                if total > self._hard_limit:
+                    raise OversizedBlock(f"a header list of more than {self._hard_limit} octets")
+                position += len(row)
+                continue
             elif 0x20 <= octet < 0x40:  # section 6.3, a size update
-                size = octet & 0x1F
-                position += 1
+                size, position = octet & 0x1F, position + 1
                 if size == 0x1F:
                     size, position = _read_integer(block, position, size)
                 if fields or size > _TABLE_SIZE:
                     raise HPACKDecodingError("a table size update that is not allowed")
                 self._maximum = size
                 self._evict(0)
-                self.changed = True
+                self._changes()
                 continue
             else:  # section 6.2, a literal
+                self.literals = True
                 mask = 0x3F if octet >= 0x40 else 0x0F
                 one, position = self._literal(block, position + 1, octet & mask, mask)
                 if octet >= 0x40:
@@ -107,7 +116,27 @@ class HpackDecoder:
             if total > self._hard_limit:
                 raise OversizedBlock(f"a header list of more than {self._hard_limit} octets")
             fields.append(one)
+        self.size = total
         return fields
+
+    def _read_row(self, row: bytes, total: int) -> tuple[list[Field], int]:
+        fields: list[Field] = []
+        size, table = 0, self._table
+        for octet in row:
+            index = octet - 0x80
+            one = (
+                table[_STATIC_SIZE - index] if 0 < index - _STATIC_SIZE <= len(table) else self._entry(index)
+            )
+            size += one[1]
+            if total + size > self._hard_limit:
+                raise OversizedBlock(f"a header list of more than {self._hard_limit} octets")
+            fields.append(one)
+        known = (fields, size)
+        if len(row) <= _LONGEST_ROW:
+            if len(self._rows) >= _ROWS:
+                self._rows.clear()
+            self._rows[row] = known
+        return known
 
     def _entry(self, index: int) -> Field:
         """Section 2.3.3."""
@@ -132,11 +161,15 @@ class HpackDecoder:
 
     def _insert(self, one: Field) -> None:
         """Section 4.4; an entry larger than the table empties it."""
-        self.changed = True
+        self._changes()
         self._evict(one[1])
         if one[1] <= self._maximum:
             self._table.append(one)
             self._size += one[1]
+
+    def _changes(self) -> None:
+        self.changed = True
+        self._rows.clear()
 
     def _evict(self, room: int) -> None:
         table = self._table
@@ -219,25 +252,21 @@ class HpackEncoder:
             stable: Fields that repeat from block to block; they enter the table.
             variable: Fields that may never come again: literals that enter no table, until they are seen twice.
         """
-        index = self._index
+        find = self._index.get
         out = []
         for pair in stable:
-            number = index.get(pair)
-            out.append(self._insert(pair) if number is None else self._indexed(number))
+            number = find(pair)
+            out.append(self._insert(pair) if number is None else _INDEXED[self.inserted - number])
         for pair in variable:
-            number = index.get(pair)
-            out.append(self._maybe(pair) if number is None else self._indexed(number))
+            number = find(pair)
+            out.append(self._maybe(pair) if number is None else _INDEXED[self.inserted - number])
         return b"".join(out)
-
-    def _indexed(self, number: int) -> bytes:
-        index = _STATIC_SIZE + 1 + self.inserted - number
-        return _INDEXED[index] if index < 0x7F else _write_integer(index, 7, 0x80)
 
     def _insert(self, pair: tuple[bytes, bytes]) -> bytes:
         """Return a field that is not in the dynamic table; it enters it if it may and has to."""
         known = _STATIC_INDEX.get(pair)
         if known is not None:
-            return _INDEXED[known]
+            return bytes((0x80 | known,))
         name, value = pair
         size = len(name) + len(value) + 32
         if name in _SENSITIVE or size > self._maximum or size > _LONGEST_INDEXED:
@@ -255,13 +284,15 @@ class HpackEncoder:
 
     def _maybe(self, pair: tuple[bytes, bytes]) -> bytes:
         """Return a field that is not in the dynamic table; it enters it if it was seen before."""
+        if pair[0] in _NEVER_INDEXED:
+            return literal(*pair)
         seen = self._seen
         if pair in seen or pair in _STATIC_INDEX:
             seen.pop(pair, None)
             return self._insert(pair)
         if len(seen) >= _SEEN:
             seen.clear()
-        if len(pair[0]) + len(pair[1]) <= _LONGEST_INDEXED and pair[0] not in _NEVER_INDEXED:
+        if len(pair[0]) + len(pair[1]) <= _LONGEST_INDEXED:
             seen[pair] = None
             self.noted += 1
         return literal(*pair)
@@ -299,3 +330,9 @@ def _write_integer(value: int, bits: int, lead: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+# Section 6.1: an entry of the dynamic table, by how many have been inserted after it. No entry has fewer than 32 octets.
+_INDEXED: Final = tuple(
+    _write_integer(_STATIC_SIZE + 1 + after, 7, 0x80) for after in range(_TABLE_SIZE // 32)
+)

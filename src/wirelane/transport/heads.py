@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -115,11 +116,7 @@ def _parse_request(block: HeaderBlock, limits: Limits) -> ParsedRequest:
     if not _is_grpc(fields.get(b"content-type", b"")):
         return ParsedRequest(http_status=415)
     path = fields[b":path"].decode("latin-1")
-    accept = tuple(
-        name.strip()
-        for name in fields.get(b"grpc-accept-encoding", b"").decode("latin-1").split(",")
-        if name.strip()
-    )
+    accept = _accepted(fields.get(b"grpc-accept-encoding", b""))
     encoding = fields.get(b"grpc-encoding", b"identity").decode("latin-1")
     if encoding != "identity" and encoding not in compression.SUPPORTED:
         return ParsedRequest(path, refusal=_unsupported(encoding))
@@ -142,6 +139,11 @@ def _parse_request(block: HeaderBlock, limits: Limits) -> ParsedRequest:
         accept,
         headers=block.headers,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _accepted(value: bytes) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.decode("latin-1").split(",") if name.strip())
 
 
 def _unsupported(encoding: str) -> Ending:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import pytest
 
+from wirelane.core import metadata
 from wirelane.core.metadata import Metadata, Value, from_headers, to_headers
 from wirelane.errors import PeerError, UsageError
 
@@ -292,3 +293,17 @@ def test_names_beyond_what_is_remembered_work_the_same():
     assert back == many
     with pytest.raises(UsageError, match="reserved"):
         to_headers(Metadata({"grpc-" + "y" * 100: "1"}))
+
+
+def test_what_peers_and_users_say_fills_no_memory_and_is_forgotten_for_what_comes_later():
+    for number in range(3000):
+        name = f"name-{number}"
+        assert from_headers(to_headers(Metadata({name: "value"}))) == {name: "value"}
+    for known, most in (
+        (metadata._checked_names, 1024),
+        (metadata._sendable_names, 1024),
+        (metadata._received_names, 1024),
+        (metadata._sendable_pairs, 256),
+    ):
+        assert len(known) <= most
+        assert any("name-2999" in str(key) for key in known)

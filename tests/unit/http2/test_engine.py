@@ -249,4 +249,4 @@ def test_a_block_with_a_literal_is_remembered_when_it_comes_again() -> None:
 
 @pytest.mark.parametrize("value", [b"no such user: ", b" x", b"\tx"])
 def test_blanks_around_a_value_are_let_through_as_grpc_peers_send_them(value: bytes) -> None:
-    assert HeaderBlock([field(b"grpc-message", value)], BlockKind.TRAILERS).error is None
+    assert HeaderBlock([field(b"grpc-message", value)], BlockKind.TRAILERS, 0).error is None

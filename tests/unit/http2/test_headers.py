@@ -104,13 +104,25 @@ def test_a_list_above_the_hard_limit_stops_the_decoder() -> None:
     ],
 )
 def test_malformed_lists_are_named(kind: BlockKind, headers: list[tuple[bytes, bytes]], words: str) -> None:
-    error = HeaderBlock([field(*pair) for pair in headers], kind).error
+    error = HeaderBlock([field(*pair) for pair in headers], kind, 0).error
     assert error is not None
     assert words in error
 
 
 def test_the_size_counts_32_octets_a_field() -> None:
-    assert HeaderBlock([field(b"ab", b"cde")], BlockKind.TRAILERS).size == 37
+    block = literal(b"ab", b"cde") + b"\x82" + literal(b"x", b"")
+    assert HeaderDecoder(4096).decode(block, BlockKind.TRAILERS).size == 37 + (7 + 3 + 32) + 33
+
+
+def test_a_row_of_known_fields_means_what_the_table_holds_now() -> None:
+    """What such a row meant is remembered, and forgotten when the table changes."""
+    decoder = HeaderDecoder(4096)
+    for value in (b"1", b"2", b"2", b"3"):
+        decoder.decode(b"\x40\x01a\x01" + value, BlockKind.TRAILERS)
+        for new in (b"x", b"y"):
+            block = b"\xbe\xbe" + literal(b"new", value + new) + b"\xbe"
+            headers = decoder.decode(block, BlockKind.TRAILERS).headers
+            assert headers == [(b"a", value), (b"a", value), (b"new", value + new), (b"a", value)]
 
 
 def test_metadata_that_comes_again_with_the_same_key_is_indexed_and_remembered() -> None:
