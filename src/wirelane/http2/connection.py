@@ -301,7 +301,8 @@ class Connection(Output):
             self.reset(stream, ErrorCode.PROTOCOL_ERROR, "DATA before HEADERS")
             return
         stream.recv_window -= size
-        if stream.recv_window < -self.window_slack:
+        # What is empty needs no window, even below zero (section 6.9.1).
+        if size and stream.recv_window < -self.window_slack:
             self.reset(stream, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window allows")
             return
         if padding:

@@ -81,7 +81,6 @@ class Flow:
         "_probe_from",
         "_probing",
         "_queue",
-        "_slack",
         "_turn",
         "_unacknowledged",
         "loans",
@@ -107,8 +106,7 @@ class Flow:
         self._pause = self.target // 2
         self._probe_at = 0.0
         self._probe_from = 0
-        # What a peer may send too much before it has read our first SETTINGS (section 6.9.3).
-        self._slack = connection.window_slack
+        # The connection begins with SETTINGS.
         self._unacknowledged = 1
         self._wait()
 
@@ -214,7 +212,7 @@ class Flow:
         """The peer has applied the first of our SETTINGS that it had not."""
         self._unacknowledged = max(0, self._unacknowledged - 1)
         if not self._unacknowledged:
-            self._connection.window_slack = self._slack
+            self._connection.window_slack = 0
 
     def give(self, stream: Stream, octets: int) -> None:
         """Let the peer send `octets` more on a stream, and if its reader waits, as many more as its window lacks."""

@@ -462,6 +462,40 @@ def test_room_for_a_message_is_made_of_what_was_not_given_back_first() -> None:
     assert stream.make_room(2 * MIB) == 0
 
 
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_a_window_below_the_default_holds_from_the_acknowledgement_on(acknowledged: bool) -> None:
+    """Before a peer has read our SETTINGS it may send as the default allows (section 6.9.3), and never again after."""
+    limits = Limits(initial_window=4 * KIB)
+    alone = Alone(limits)
+    stream, engine = alone.stream, alone.engine
+    stream.lazy = True
+    if acknowledged:
+        engine.receive(frame(SETTINGS, ACK, 0))
+    engine.receive(frame(DATA, 0, 1, bytes(4 * KIB)) + frame(DATA, 0, 1, bytes(10_000)))
+    assert stream.held == (4 * KIB if acknowledged else 4 * KIB + 10_000)
+    refused = [(RST_STREAM, 1, ErrorCode.FLOW_CONTROL_ERROR.to_bytes(4, "big"))]
+    assert alone.said(RST_STREAM) == (refused if acknowledged else [])
+
+
+def test_an_empty_frame_needs_no_window() -> None:
+    """Section 6.9.1, also where a change of SETTINGS has left the window below zero."""
+    alone = Alone()
+    stream, engine = alone.stream, alone.engine
+    engine.receive(frame(SETTINGS, ACK, 0))
+    engine.flow.target = 8 * MIB
+    alone.measure()
+    for _ in range(512):
+        alone.data(16_000)
+    for _ in range(3):
+        alone.side.open()
+    engine.receive(frame(SETTINGS, ACK, 0) * len(alone.said(SETTINGS)))
+    assert engine.window_slack == 0
+    assert stream.recv_window < 0
+    engine.receive(frame(DATA, 0, 1) + frame(DATA, END_STREAM, 1))
+    assert alone.said(RST_STREAM) == []
+    assert stream.remote_closed
+
+
 def test_a_peer_that_knows_of_the_smaller_window_is_held_to_it() -> None:
     alone = Alone()
     engine, flow = alone.engine, alone.engine.flow
