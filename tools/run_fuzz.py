@@ -1,11 +1,11 @@
 """Feed octets to everything that reads what a peer sends, guided by the lines that they reach (atheris, libFuzzer).
 
 python tools/run_fuzz.py run [TARGET ...] [--seconds 60]    search: so many seconds for each
-python tools/run_fuzz.py keep [TARGET ...]                  keep the fewest inputs that reach all that was reached
-python tools/run_fuzz.py seed [TARGET ...]                  add the first inputs, two conversations of grpcio recorded
+python tools/run_fuzz.py keep [TARGET ...]                  keep the fewest inputs that reach what was reached
+python tools/run_fuzz.py record                             keep anew what the two ends of grpcio say to each other
 
-A search goes on from what is kept (tests/fuzz/kept.py) and from what the last one found. It works in .fuzz/TARGET: there
-are its `corpus`, its `log`, and its `findings`: inputs that made a target raise anything, take more memory than it may, or
+A search goes on from the first inputs (tests/fuzz/seeds.py), what is kept (kept.py) and what the last one found. It works
+in .fuzz/TARGET: there are its `corpus`, its `log`, and its `findings`: inputs that made a target raise anything, take more memory than it may, or
 take seconds. A finding is mended, and then kept: as a line with a note in tests/fuzz/corpus/TARGET.txt.
 """
 
@@ -67,11 +67,13 @@ def _write(directory: Path, inputs: Iterable[bytes]) -> Path:
 def run(names: list[str], seconds: int) -> int:
     """Search for each target, one after the other; return how many have findings."""
     from fuzz import kept
+    from fuzz.seeds import seeds
 
+    first = seeds()
     failed = 0
     for name in names:
         work = WORK / name
-        _write(work / "corpus", kept.read(name))
+        _write(work / "corpus", [*first[name], *kept.read(name)])
         (work / "findings").mkdir(exist_ok=True)
         prefix = f"-artifact_prefix={work / 'findings'}/"
         code = _libfuzzer(name, work / "log", f"-max_total_time={seconds}", prefix, work / "corpus")
@@ -90,14 +92,16 @@ def _figures(log: str) -> str:
 
 
 def keep(names: list[str]) -> None:
-    """Merge what is kept and what was found into the fewest inputs; those with notes stay in any case."""
+    """Merge what is kept and what was found into the fewest inputs that add to the first ones; those with notes stay."""
     from fuzz import kept
+    from fuzz.seeds import seeds
 
+    first = {name: set(inputs) for name, inputs in seeds().items()}
     for name in names:
         before = kept.read(name)
         noted = {data: note for data, note in before.items() if note}
         with tempfile.TemporaryDirectory() as directory:
-            chosen = _write(Path(directory, "chosen"), noted)
+            chosen = _write(Path(directory, "chosen"), [*first[name], *noted])
             # A search may still be at work in its own directory, and libFuzzer tries for ever what has gone meanwhile.
             found = [path.read_bytes() for path in (WORK / name / "corpus").glob("*")]
             others = _write(Path(directory, "others"), [*before, *found])
@@ -105,24 +109,21 @@ def keep(names: list[str]) -> None:
             code = _libfuzzer(name, log, "-set_cover_merge=1", chosen, others)
             if code or "MERGE-OUTER: " not in log.read_text(errors="replace"):
                 sys.exit(f"{name}: libFuzzer did not merge; see {log}")
-            inputs = {path.read_bytes(): "" for path in chosen.iterdir()} | noted
+            reaching = {path.read_bytes() for path in chosen.iterdir()} - first[name]
+        inputs = dict.fromkeys(reaching, "") | noted
         kept.path_of(name).write_text(kept.text_of(inputs), encoding="ascii")
         print(f"{name}: {len(inputs)} inputs of {sum(map(len, inputs))} octets", flush=True)
 
 
-def seed(names: list[str]) -> None:
-    """Add the first inputs to what is kept."""
+def record() -> None:
+    """Put new recordings in the place of the old ones."""
     from fuzz import kept
-    from fuzz.seeds import recorded, seeds
+    from fuzz.seeds import recorded
 
-    first = seeds()
-    recordings = asyncio.run(recorded())
-    for name in names:
-        inputs = dict.fromkeys(first[name], "") | kept.read(name)
-        if name in recordings:
-            inputs[recordings[name]] = f"what grpcio said to a {name}"
-        kept.path_of(name).parent.mkdir(exist_ok=True)
-        kept.path_of(name).write_text(kept.text_of(inputs), encoding="ascii")
+    for name, said in asyncio.run(recorded()).items():
+        note = f"what grpcio said to a {name}"
+        inputs = {data: old for data, old in kept.read(name).items() if old != note}
+        kept.path_of(name).write_text(kept.text_of(inputs | {said: note}), encoding="ascii")
 
 
 def main() -> int:
@@ -134,7 +135,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("verb", choices=["run", "keep", "seed"])
+    parser.add_argument("verb", choices=["run", "keep", "record"])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=int, default=60)
     options = parser.parse_args()
@@ -146,7 +147,7 @@ def main() -> int:
     if options.verb == "keep":
         keep(names)
     else:
-        seed(names)
+        record()
     return 0
 
 

@@ -17,16 +17,16 @@ from wirelane.core.limits import Limits
 from wirelane.http2 import Connection, HeaderBlock, Stream
 from wirelane.http2.budget import Conduct
 from wirelane.http2.flow import Flow
-from wirelane.http2.frames import PREFACE, frame, settings
+from wirelane.http2.frames import DEFAULT_WINDOW, PREFACE, frame, settings
 from wirelane.http2.headers import BlockKind
 from wirelane.transport.heads import check_response, parse_ending, parse_request
 
 __all__ = ["GREETED", "client", "expand", "server", "shorten"]
 
 # Options.
-GREETED, FRAMES, ANSWER, STUCK, DRAIN, ABANDON = 1, 2, 4, 8, 16, 32
+GREETED, FRAMES, ANSWER, STUCK, DRAIN, ABANDON, IDLE = 1, 2, 4, 8, 16, 32, 64
 """The peer's preface and SETTINGS went before; the short form; streams are answered; the socket takes nothing; a graceful
-shutdown has begun; the owner gives up in the middle."""
+shutdown has begun; the owner gives up in the middle; nobody reads what streams receive."""
 
 LIMITS = Limits(
     max_header_list=1024,
@@ -65,12 +65,14 @@ _OK = ((b"grpc-status", b"0"),)
 class Taker(Stream):
     """A stream that takes everything, reads heads as gRPC does, and answers when it is asked to."""
 
-    __slots__ = ("answers", "endings", "log")
+    __slots__ = ("answers", "endings", "idle", "log", "quits")
 
     def __init__(self, owner: Owner) -> None:
         super().__init__(owner.engine)
         self.log = owner.log
         self.answers = owner.answers
+        self.idle = owner.idle
+        self.quits = owner.quits
         self.endings = 0
 
     def on_headers(self, block: HeaderBlock, end_stream: bool) -> None:
@@ -86,7 +88,12 @@ class Taker(Stream):
 
     def on_data(self, data: bytes, end_stream: bool) -> None:
         self.log.append((self.id, "data", data, end_stream))
-        self.return_window(len(data))
+        # Until it has acknowledged our SETTINGS the peer may send as the default allows (RFC 9113 section 6.9.3).
+        assert not data or self.recv_window >= -self.connection.window_slack
+        if self.quits:
+            self.connection.end(0, "given up while it reads")
+        if not self.idle:
+            self.return_window(len(data))
         if end_stream:
             self._ended()
 
@@ -118,6 +125,8 @@ class Owner:
     def __init__(self, *, client: bool, options: int) -> None:
         self.log: list[object] = []
         self.answers = bool(options & ANSWER)
+        self.idle = bool(options & IDLE)
+        self.quits = False
         self.closed: set[int] = set()
         self.over = False
         self.waits = 0
@@ -130,12 +139,14 @@ class Owner:
     def output_ready(self) -> None: ...
 
     def settings_changed(self) -> None:
+        assert not self.over
         self.log.append("settings")
 
     def input_waits(self) -> None:
         self.waits += 1
 
     def stream_requested(self, block: HeaderBlock) -> Stream | None:
+        assert not self.over
         parsed = parse_request(block, LIMITS)
         return None if parsed.http_status else Taker(self)
 
@@ -145,6 +156,7 @@ class Owner:
         assert not stream.has_pending
 
     def goaway_received(self, code: int, reason: str) -> None:
+        assert not self.over
         self.log.append(("goaway", code, reason))
 
     def engine_ended(self, code: int, reason: str) -> None:
@@ -168,6 +180,9 @@ class Owner:
         assert len(engine._skipped) <= 16
         assert engine._open_block is None or sum(map(len, engine._open_block[2])) <= _HARD_HEADER_LIST
         assert engine.recv_window >= 0 or engine.ended
+        assert engine.window_slack in (0, DEFAULT_WINDOW - LIMITS.initial_window)
+        for stream in engine.streams.values():
+            assert LIMITS.initial_window - DEFAULT_WINDOW <= stream.recv_window <= LIMITS.max_window
         assert 0 <= engine.flow.stock <= LIMITS.max_window
         assert engine.unsent_replies <= LIMITS.max_unsent_replies + 1
         table = engine._decoder._decoder
@@ -190,7 +205,7 @@ def _octets(options: int, rest: bytes, greeting: bytes) -> bytes:
 
 
 def expand(rest: bytes) -> bytes:
-    """Make frames of the short form: kind, flags, stream, length, so many octets; 255 octets stand for 16,390.
+    """Make frames of the short form: kind, flags, stream, length, so many octets; 254 stand for 5,000, 255 for 16,390.
 
     The stream is an octet: 0 to 127 itself, above that an identifier near the highest, the reserved bit for the odd.
     """
@@ -204,8 +219,9 @@ def _frames(rest: bytes) -> Iterator[bytes]:
         position += 4
         payload = rest[position : position + length]
         position += length
-        if length == 255:
-            payload = payload.ljust(16_390, b"\0")
+        if length >= 254:
+            # More than a stream's window, more than a frame.
+            payload = payload.ljust(5000 if length == 254 else 16_390, b"\0")
         if stream > 127:
             stream = 2**31 - 256 + stream if stream & 1 else 2**31 + stream - 128
         yield frame(kind, flags, stream, payload)
@@ -220,7 +236,7 @@ def shorten(octets: bytes) -> bytes:
         stream = int.from_bytes(octets[position + 5 : position + 9], "big")
         payload = octets[position + 9 : position + 9 + length]
         position += 9 + length
-        if stream < 128 and len(payload) < 255:
+        if stream < 128 and len(payload) < 254:
             pieces.append(bytes((kind, flags, stream, len(payload))) + payload)
     return b"".join(pieces)
 
@@ -270,6 +286,14 @@ def _abandon(octets: bytes, stride: int, options: int, *, client: bool) -> None:
     owner.engine.receive(octets[:half])
     owner.engine.end(0, "given up")
     owner.engine.receive(octets[half:])
+    _check_end(owner)
+    # And again, while it is told of the first DATA.
+    owner = Owner(client=client, options=options)
+    owner.quits = True
+    if client:
+        _open(owner)
+    owner.receive(octets)
+    owner.engine.end(0, "given up")
     _check_end(owner)
 
 

@@ -10,6 +10,7 @@ import math
 import re
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 
 import hpack
 
@@ -169,6 +170,12 @@ NAMES = (
     b"authorization", b"X-Upper", b"connection",
 )  # fmt: skip
 
+_OF_HTTP = _CONNECTION_SPECIFIC | {b"host", b"content-length", b"content-type", b"te"}
+# Those of its own names that gRPC hands on.
+_CENSUS = (b"grpc-previous-rpc-attempts", b"grpc-retry-pushback-ms", b"grpc-trace-bin", b"grpc-tags-bin")
+# Padded, or not, or by half.
+_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}={0,2}|[A-Za-z0-9+/]{3}=?)?")
+
 
 def metadata(data: bytes) -> None:
     """A header list as (name, length of the value, value); a name is its number, or from 128 on its length and octets."""
@@ -196,11 +203,21 @@ def _fields(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _check_metadata(fields: Pairs) -> None:
+    garbled = any(
+        not _BASE64.fullmatch(part.strip(b" \t"))
+        for name, value in fields
+        if _is_ours(name) and name.endswith(b"-bin")
+        for part in value.split(b",")
+    )
     try:
         read = from_headers(fields)
     except PeerError:
-        assert any(name.endswith(b"-bin") for name, _ in fields)
+        assert garbled
         return
+    assert not garbled
+    assert [name.encode() for name, _ in read.items() if not name.endswith("-bin")] == [
+        name for name, _ in fields if _is_ours(name) and not name.endswith(b"-bin")
+    ]
     _check_bounds(read, fields)
     try:
         sent = to_headers(read)
@@ -213,6 +230,12 @@ def _check_metadata(fields: Pairs) -> None:
         value for _, value in again.items()
     ]
     assert sum(len(name) + len(value) + 32 for name, value in sent) <= read.size
+
+
+def _is_ours(name: bytes) -> bool:
+    """Whether a field is metadata: a name that gRPC allows, and does not keep for itself or for HTTP."""
+    kept_back = name.startswith(b"grpc-") and name not in _CENSUS
+    return bool(re.fullmatch(rb"[0-9a-z_.-]+", name)) and not kept_back and name not in _OF_HTTP
 
 
 def _check_bounds(read: Metadata, fields: Pairs) -> None:
@@ -255,7 +278,15 @@ def _check_ending(ending: Ending) -> None:
 
 # --------------------------------------------------------------------------------------------- timeout, status
 
-# Eight digits of hours.
+# Seconds in a unit, and eight digits of hours.
+_UNITS = {
+    b"H": Fraction(3600),
+    b"M": Fraction(60),
+    b"S": Fraction(1),
+    b"m": Fraction(1, 10**3),
+    b"u": Fraction(1, 10**6),
+    b"n": Fraction(1, 10**9),
+}
 _LONGEST = 99_999_999 * 3600.0
 
 
@@ -268,7 +299,7 @@ def timeout(data: bytes) -> None:
         assert not re.fullmatch(rb"[0-9]{1,8}[HMSmun]", data)
     else:
         assert re.fullmatch(rb"[0-9]{1,8}[HMSmun]", data)
-        assert 0 <= seconds < math.inf
+        assert seconds == float(int(data[:-1]) * _UNITS[data[-1:]])
         assert parse_timeout(data.decode("ascii")) == seconds
         assert parse_timeout(format_timeout(seconds)) >= seconds * (1 - 1e-15)
     if len(data) == 8:

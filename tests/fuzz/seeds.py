@@ -1,11 +1,14 @@
 """What a search begins with: what well-meaning and ill-meaning peers say, for each target.
 
-`python tools/run_fuzz.py seed` adds these to the corpus, with what the two ends of grpcio said to each other.
+These are the cases that a reader of the RFCs thinks of; what a search adds to them is in the corpus (kept.py), and so is
+what the two ends of grpcio said to each other, which `recorded` records.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import struct
 from collections.abc import Iterator
 
 import grpc as grpcio
@@ -13,7 +16,7 @@ import hpack
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, timestamp_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from fuzz.engine import ANSWER, DRAIN, FRAMES, GREETED, STUCK, shorten
+from fuzz.engine import ABANDON, ANSWER, DRAIN, FRAMES, GREETED, IDLE, STUCK, shorten
 from fuzz.parsers import NAMES
 from support.wire_support import (
     CONTINUATION,
@@ -53,17 +56,7 @@ def seeds() -> dict[str, list[bytes]]:
         "client": list(_engine(_server_frames())),
         "hpack": list(_blocks()),
         "metadata": list(_lists()),
-        "timeout": [
-            b"1n",
-            b"99999999H",
-            b"100m",
-            b"5S",
-            b"000000001S",
-            b"-1S",
-            b"1.5S",
-            b"%E2%98%BA caf%C3%A9 %zz%",
-            b"\xff%00 ",
-        ],
+        "timeout": list(_times()),
         "details": list(_statuses()),
         "messages": list(_messages()),
         "delimiters": list(_streams()),
@@ -81,6 +74,13 @@ def _client_frames() -> Iterator[list[bytes]]:
     asked = frame(HEADERS, _WHOLE, 1, head)
     yield [asked]
     yield [opened, frame(DATA, END_STREAM, 1, message(b"abc"))]
+    yield [
+        opened,
+        frame(DATA, 0, 1, b"abc"),
+        frame(SETTINGS, 0, 0),
+        frame(HEADERS, _WHOLE, 3, head),
+        frame(GOAWAY, 0, 0, bytes(8)),
+    ]
     yield [frame(DATA, 0, 0, b"abc")]
     yield [opened, frame(DATA, PADDED, 1, b"\x05abc")]
     yield [opened, frame(DATA, PADDED | END_STREAM, 1, b"\x02abc\0\0")]
@@ -121,6 +121,23 @@ def _client_frames() -> Iterator[list[bytes]]:
     yield [frame(SETTINGS, 0, 0, b"\0\4\0\0\0\1"), asked, frame(SETTINGS, 0, 0, b"\0\4\0\0\xff\xff")]
     yield [frame(PUSH_PROMISE, END_HEADERS, 1, b"\0\0\0\2" + head)]
     yield [frame(PING, 0, 0, b"12345678")] * 25
+    # The allowances run out, in the middle of what came.
+    yield [frame(SETTINGS, 0, 0)] * 150
+    yield [
+        frame(kind, flag, number, body)
+        for number in range(1, 41, 2)
+        for kind, flag, body in ((HEADERS, 4, head), (RST_STREAM, 0, bytes(4)))
+    ]
+    # A window, whole, and an octet more.
+    heard = frame(SETTINGS, 1, 0)
+    yield [heard, opened, *[frame(DATA, 0, 1, bytes(128))] * 32]
+    yield [
+        heard,
+        opened,
+        *[frame(DATA, 0, 1, bytes(128))] * 32,
+        frame(DATA, 0, 1, b"x"),
+        frame(DATA, END_STREAM, 1),
+    ]
     yield [
         frame(PING, 1, 0, b"wl-probe"),
         frame(PING, 1, 0, b"wl-drain"),
@@ -146,7 +163,7 @@ def _client_frames() -> Iterator[list[bytes]]:
     ]
     yield [opened, frame(HEADERS, END_HEADERS, 1, _block([("x", "trailer")]))]
     for fields in (
-        [*REQUEST, ("content-length", "5")], [*REQUEST, ("X", "upper")], [*REQUEST, ("connection", "close")], [(":foo", "1"), *REQUEST],
+        [*REQUEST, ("content-length", "5")], [*REQUEST, ("content-length", "0" * 4500)], [*REQUEST, ("X", "upper")], [*REQUEST, ("connection", "close")], [(":foo", "1"), *REQUEST],
         [*REQUEST, (":path", "/late")], [*REQUEST, *REQUEST], REQUEST[1:], [*REQUEST, ("te", "gzip")], [(":status", "200"), *REQUEST],
         [(":method", "CONNECT"), (":authority", "x")], [*REQUEST, *[("x", "y")] * 20], [*REQUEST, ("grpc-timeout", "1S")],
     ):  # fmt: skip
@@ -199,6 +216,7 @@ def _engine(conversations: Iterator[list[bytes]]) -> Iterator[bytes]:
         options = (0, ANSWER, STUCK | ANSWER, DRAIN)[index % 4] | GREETED
         yield bytes((options, index * 5 % 256)) + octets
         yield bytes((options | FRAMES, index * 5 % 256)) + shorten(octets)
+        yield bytes((options | FRAMES | IDLE | ABANDON, index * 7 % 256)) + shorten(octets)
     yield b"\0\x05" + PREFACE + frame(SETTINGS, 0, 0)
     yield b"\0\x05GET / HTTP/1.1\r\n\r\n"
 
@@ -225,8 +243,24 @@ def _blocks() -> Iterator[bytes]:
         b"\xbe",
         b"\x40\x84\xff\xff\xff\xff\0",
         b"\x40\x01a\x7f\x80\x08",
+        # Two entries of 34 octets in a table of 67, and the second asked for; in one of 68.
+        b"\x3f\x24" + b"\x40\x01a\x01b\x40\x01c\x01d\xbf",
+        b"\x3f\x25" + b"\x40\x01a\x01b\x40\x01c\x01d\xbf",
+        b"\x88\x00\x01a\x01\n",
+        b"\x88\x00\x01a\x02\0\r",
+        b"\x88\x00\x01A\x01a",
+        b"\x88\x00\x02a:\x01a",
+        b"\x88\x00\x07upgrade\x01a",
+        b"\x88\x0f\x0d\x02+1",
+        b"\x88\x0f\x0d\x011\x0f\x0d\x012",
     ):
-        yield bytes((2, len(block))) + block
+        for lead in range(3):
+            yield bytes((lead, len(block))) + block
+    # Tables of other sizes for what we say.
+    for size in (0, 1, 80):
+        yield b"".join(
+            bytes((size * 3 + index % 3, len(block))) + block for index, block in enumerate(blocks)
+        )
 
 
 def _lists() -> Iterator[bytes]:
@@ -238,6 +272,8 @@ def _lists() -> Iterator[bytes]:
     response = b"".join(one(name.encode(), value.encode()) for name, value in RESPONSE)
     for extra in (
         (b"grpc-timeout", b"5S"), (b"x-bin", b"AAEC,/w==,"), (b"x", b"\xe9"), (b"trace.id_1-bin", b""), (b"x-bin", b"!"),
+        (b"x-bin", b" YQ ,YWI=\t"), (b"x-bin", b"YQ="), (b"x-bin", b"YQ==="), (b"x-bin", b"Y"), (b"x-bin", b"="), (b"x-bin", b"Y Q"),
+        (b"x-bin", b"-_"), (b"x-bin", b"," * 18), (b"x-bin", b"," * 30), (b"grpc-tags-bin", b"!"), (b"grpc-trace-bin", b"YQ"), (b"x", b" a "),
         (b"grpc-encoding", b"gzip"), (b"grpc-accept-encoding", b"identity, gzip ,"), (b"grpc-previous-rpc-attempts", b"2"),
         (b"grpc-status", b"7"), (b"grpc-message", b"%E2%98%BA"), (b"grpc-status-details-bin", b"CAU"), (b"content-length", b"7"),
     ):  # fmt: skip
@@ -245,6 +281,40 @@ def _lists() -> Iterator[bytes]:
         yield response + one(*extra)
         yield one(b"grpc-status", b"13") + one(*extra)
     yield one(b":method", b"CONNECT") + one(b":authority", b"x")
+
+
+def _times() -> Iterator[bytes]:
+    yield from (b"1n", b"2u", b"100m", b"5S", b"7M", b"99999999H", b"00000001S", b"000000001S", b"0n")
+    yield from (
+        b"",
+        b"S",
+        b"-1S",
+        b"+1S",
+        b"1.5S",
+        b" 1S",
+        b"1 S",
+        b"1S ",
+        b"1s",
+        b"1_0S",
+        "\u0661S".encode(),
+    )
+    yield from (b"%E2%98%BA caf%C3%A9 %zz%", b"\xff%00 ", b"%2541", b" a ", b"%20%ED%A0%80", b"a\nb")
+    for seconds in (
+        0.0,
+        -1.0,
+        1e-9,
+        1.5e-9,
+        0.1,
+        99.9995,
+        0.1 + 0.2,
+        1e8,
+        3e9,
+        4e11,
+        1e300,
+        math.inf,
+        math.nan,
+    ):
+        yield struct.pack("<d", seconds)
 
 
 def _statuses() -> Iterator[bytes]:

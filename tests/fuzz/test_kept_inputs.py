@@ -1,4 +1,4 @@
-"""Every input that a search kept goes through every target again, without the search.
+"""Every input that a search begins with or that it kept goes through every target again, without the search.
 
 `make fuzz` searches for more; CONTRIBUTING.md tells how. An input that was made for one target is as good as any for the
 others.
@@ -11,14 +11,15 @@ import base64
 import pytest
 
 from fuzz import kept
+from fuzz.seeds import seeds
 from fuzz.targets import TARGETS
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_target_takes_what_was_kept_for_any(name: str) -> None:
     target = TARGETS[name]
-    for source in TARGETS:
-        for data in kept.read(source):
+    for source, first in seeds().items():
+        for data in [*first, *kept.read(source)]:
             try:
                 target(data)
             except Exception as error:
