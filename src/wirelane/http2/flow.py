@@ -181,8 +181,16 @@ class Flow:
     def enter(self, stream: Stream) -> None:
         """A stream opens with more than the least, which comes from the stock; if that is empty, all begin with less."""
         self.stock -= stream.window - self._initial
-        while self.stock < 0 and (size := self._connection.initial_window) > self._initial:
+        connection = self._connection
+        before = connection.initial_window
+        while self.stock < 0 and (size := connection.initial_window) > self._initial:
             self._begin_with(max(size // 2, self._initial))
+        if connection.initial_window < before:
+            # A peer that must stop now sends nothing that would make us look again.
+            for other in list(connection.streams.values()):
+                if other is not stream:
+                    other.return_window(0)
+                    other.on_room()
 
     def _begin_with_more(self) -> None:
         connection = self._connection
@@ -199,14 +207,18 @@ class Flow:
         connection = self._connection
         change = size - connection.initial_window
         connection.initial_window = size
-        for stream in connection.streams.values():
-            stream.window += change
-            stream.recv_window += change
-        self.stock -= change * len(connection.streams)
         # What is under way was sent by the old window.
         connection.window_slack += max(0, -change)
         self._unacknowledged += 1
         connection.write(settings({Setting.INITIAL_WINDOW_SIZE: size}))
+        for stream in connection.streams.values():
+            if change < 0 and stream.id in self.loans:
+                # Others may wait for what it was lent: its message must not lack it now. It keeps its window.
+                connection.write(window_update(stream.id, -change))
+                continue
+            stream.window += change
+            stream.recv_window += change
+            self.stock -= change
 
     def settings_acknowledged(self) -> None:
         """The peer has applied the first of our SETTINGS that it had not."""

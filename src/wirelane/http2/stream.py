@@ -87,7 +87,7 @@ class Stream:
         return False
 
     def on_room(self) -> None:
-        """`make_room` gave nothing because others had it all; it may be asked again now."""
+        """`make_room` may be asked again: it gave nothing because others had it all, or the window is narrower now."""
 
     def on_drained(self) -> None:
         """Everything that was given to `send` has been taken by flow control."""

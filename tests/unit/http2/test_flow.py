@@ -531,3 +531,96 @@ def test_a_stream_that_never_opened_gives_nothing_back() -> None:
 
 def test_its_state_is_to_be_seen() -> None:
     assert repr(Alone().engine.flow) == "<Flow connection 4194304, streams 65536 to 65536, 16777216 in stock>"
+
+
+class Gatherer(Reader):
+    """A stream whose reader waits for one message of `size` octets, and takes it when it is whole."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, connection: Connection, size: int) -> None:
+        super().__init__(connection, lazy=True)
+        self.size = size
+
+    def on_data(self, data: bytes, end_stream: bool) -> None:
+        super().on_data(data, end_stream)
+        self.on_room()
+
+    def on_room(self) -> None:
+        if self.heard < self.size:
+            self.make_room(self.size - self.heard)
+        else:
+            self.connection.flow.repay(self)
+
+
+class Narrowed:
+    """Calls that began with a large window, when others are opened and make it small."""
+
+    def __init__(self) -> None:
+        self.link = Link(delay=20, speed=100 * KIB)
+        self.link.server.answers = 2 * MIB
+        for _ in range(10):
+            self.link.call()
+        self.link.server.answers = 0
+        self.engine = self.link.client.engine
+        self.large = self.engine.initial_window
+        assert self.large > 2 * MIB
+
+    def call(self, stream: Reader, *, send: int) -> Stream:
+        """Open a call; the server's end of it, which has sent so much."""
+        self.engine.open(stream, HEAD, None, end_stream=True)
+        self.link.run(50)
+        server = self.link.server.streams[-1]
+        server.connection.send_headers(server, ((b":status", b"200"),))
+        server.connection.send(server, bytes(send))
+        self.link.run(200)
+        assert stream.heard == send
+        return server
+
+    def narrow(self) -> None:
+        for _ in range(90):
+            self.link.client.open(end=True)
+        assert self.engine.initial_window < 256 * KIB
+        self.link.run(200)
+
+    def send(self, server: Stream, octets: int) -> None:
+        server.connection.send(server, bytes(octets))
+        self.link.run(1000)
+
+
+def test_what_was_read_before_the_windows_shrank_is_given_back() -> None:
+    narrowed = Narrowed()
+    stream = Reader(narrowed.engine)
+    # Less than what is given back at once; more than what the window will be.
+    sent = narrowed.large // 5
+    server = narrowed.call(stream, send=sent)
+    assert stream._unreturned >= 512 * KIB
+    narrowed.narrow()
+    assert server.send_window > 0
+    narrowed.send(server, MIB)
+    assert stream.heard == sent + MIB
+    narrowed.link.check()
+
+
+def test_a_message_that_had_begun_before_the_windows_shrank_arrives() -> None:
+    narrowed = Narrowed()
+    stream = Gatherer(narrowed.engine, 2 * MIB)
+    server = narrowed.call(stream, send=MIB)
+    assert not narrowed.engine.flow.loans
+    narrowed.narrow()
+    narrowed.send(server, MIB)
+    assert stream.heard == 2 * MIB
+
+
+def test_a_message_that_was_lent_for_arrives_although_others_wait_and_the_windows_shrink() -> None:
+    narrowed = Narrowed()
+    size = narrowed.large + 6 * MIB
+    first, second = Gatherer(narrowed.engine, size), Gatherer(narrowed.engine, size)
+    servers = [narrowed.call(stream, send=MIB) for stream in (first, second)]
+    assert list(narrowed.engine.flow.loans) == [first.id], "the second waits for its turn"
+    narrowed.narrow()
+    for server, stream in zip(servers, (first, second), strict=True):
+        narrowed.send(server, size - MIB)
+        assert stream.heard == size
+    assert not narrowed.engine.flow.loans
+    narrowed.link.check()
