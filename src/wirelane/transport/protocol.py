@@ -131,7 +131,8 @@ class H2Protocol(asyncio.Protocol):
         """Give the engine another turn for what it has not read yet; then let the peer send again."""
         engine = self.engine
         engine.resume()
-        if not engine.waiting and not engine.ended and self._transport is not None:
+        if not engine.waiting and self._transport is not None and not self._transport.is_closing():
+            # After an orderly end as well: what the peer still sends is dropped, until it has ended.
             self._transport.resume_reading()
 
     def _read_all(self) -> None:
@@ -190,9 +191,12 @@ class H2Protocol(asyncio.Protocol):
         if transport is None or not lingers or self.peer.tls or not transport.can_write_eof():
             self._close_transport()
         elif self._cut is None:
+            bound = self.limits.close_timeout
+            # The answers before our last word may take their time as well.
+            seconds = bound if transport.get_write_buffer_size() else min(_LINGER, bound)
             transport.write_eof()
             transport.resume_reading()
-            self._cut = self._loop.call_later(min(_LINGER, self.limits.close_timeout), transport.abort)
+            self._cut = self._loop.call_later(seconds, transport.abort)
 
     def _close_transport(self) -> None:
         """Close when what was written has left; a peer that does not read is cut in `limits.close_timeout` seconds."""
