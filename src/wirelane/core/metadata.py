@@ -97,7 +97,12 @@ class Metadata:
         else:
             raise UsageError(f"metadata is a mapping or (name, value) pairs, not {type(entries).__name__}")
         for pair in pairs:
-            if type(pair) is tuple and type(pair[-1]) is str and pair in _sendable_pairs:
+            if (
+                type(pair) is tuple
+                and pair
+                and type(pair[0]) is type(pair[-1]) is str
+                and pair in _sendable_pairs
+            ):
                 self._pairs.append(pair)
                 continue
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -349,8 +354,7 @@ def to_headers(metadata: Metadata) -> Headers:
     and gRPC allows it.
 
     Raises:
-        UsageError: A name belongs to the protocol (`grpc-...`, content-type, te, user-agent,
-        connection-specific
+        UsageError: A name belongs to the protocol (`grpc-...`, content-type, te, user-agent, connection-specific
             ones), or a value that came from a peer is no printable ASCII.
     """
     return [_sendable_pairs.get(pair) or _to_header(pair) for pair in metadata._pairs]
@@ -360,9 +364,9 @@ def _to_header(pair: tuple[str, Value]) -> tuple[bytes, bytes]:
     key, value = pair
     name = _sendable_names.get(key) or _sendable(key)
     if isinstance(value, bytes):
-        header = name, b2a_base64(value, newline=False).rstrip(b"=")
-    else:
-        header = name, _check_text(key, value).strip(" ").encode("ascii")
+        # Not remembered: the text of a user's mistake must never be compared with it (`python -bb`).
+        return name, b2a_base64(value, newline=False).rstrip(b"=")
+    header = name, _check_text(key, value).strip(" ").encode("ascii")
     if len(key) + len(value) <= _LONGEST_PAIR:
         _remember(_sendable_pairs, pair, header, _PAIRS)
     return header

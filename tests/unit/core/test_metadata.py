@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import copy
+import enum
 import pickle
+import subprocess
+import sys
 from types import MappingProxyType
 
 import pytest
@@ -307,3 +310,32 @@ def test_what_peers_and_users_say_fills_no_memory_and_is_forgotten_for_what_come
     ):
         assert len(known) <= most
         assert any("name-2999" in str(key) for key in known)
+
+
+class Name(enum.StrEnum):
+    X = "x"
+
+
+def test_a_pair_that_looks_like_one_that_was_sent_is_checked_as_any_other():
+    to_headers(Metadata([("x", "text"), ("x-bin", b"text")]))
+    for pair in ((), ("x",), ("x", "text", "text"), (["x"], "text"), (b"x", "text"), ("x-bin", "text")):
+        with pytest.raises(UsageError, match="metadata"):
+            Metadata([pair])  # type: ignore[list-item]
+    # A name is a str and no more, so that the metadata can be pickled for a process without the class.
+    assert [type(name) for name, _ in Metadata([(Name.X, "text")]).items()] == [str]
+
+
+def test_no_pair_that_was_sent_is_compared_with_one_of_another_type():
+    script = (
+        "from wirelane import UsageError\n"
+        "from wirelane.core.metadata import Metadata, to_headers\n"
+        "to_headers(Metadata([('x', 'text'), ('x-bin', b'text')]))\n"
+        "for pair in ((b'x', 'text'), ('x-bin', 'text'), ('x', b'text')):\n"
+        "    try:\n"
+        "        print(Metadata([pair]))\n"
+        "    except UsageError:\n"
+        "        pass\n"
+    )
+    # Where bytes and text that are compared are an error.
+    done = subprocess.run([sys.executable, "-bb", "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
