@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 from wirelane.core.deadline import format_timeout
 from wirelane.core.fields import Fields
 from wirelane.core.framing import message_prefix
-from wirelane.core.http_status import status_from_reset
 from wirelane.core.limits import Limits
 from wirelane.core.metadata import wire_fields
 from wirelane.errors import (
@@ -35,6 +34,7 @@ from wirelane.transport.base import (
     Unavailable,
 )
 from wirelane.transport.callstream import CallStream
+from wirelane.transport.codes import status_from_reset
 from wirelane.transport.greeting import recognise
 from wirelane.transport.heads import check_response, copy_head, parse_ending, request_fields
 from wirelane.transport.keepalive import TOO_MANY_PINGS, Keepalive, Pinger

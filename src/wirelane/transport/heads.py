@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from wirelane.core import compression
 from wirelane.core.deadline import parse_timeout
 from wirelane.core.fields import Fields
-from wirelane.core.http_status import status_from_http
 from wirelane.core.metadata import Metadata, from_headers, to_headers
 from wirelane.core.percent import decode_message, encode_message
 from wirelane.errors import PeerError
 from wirelane.status import StatusCode
 from wirelane.transport.base import Ending, RequestHead, ResponseHead
+from wirelane.transport.codes import status_from_http
 
 if TYPE_CHECKING:
     from wirelane.core.limits import Limits

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from h2.errors import ErrorCodes
 
-from wirelane.core.http_status import H2Error, h2_error_name, status_from_http, status_from_reset
+from wirelane.http2 import ErrorCode
 from wirelane.status import StatusCode
+from wirelane.transport.codes import status_from_http, status_from_reset
 
 
 @pytest.mark.parametrize(
@@ -33,20 +34,20 @@ def test_an_http_status_means_what_grpc_says_it_means(status, code):
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (H2Error.NO_ERROR, StatusCode.INTERNAL),
-        (H2Error.PROTOCOL_ERROR, StatusCode.INTERNAL),
-        (H2Error.INTERNAL_ERROR, StatusCode.INTERNAL),
-        (H2Error.FLOW_CONTROL_ERROR, StatusCode.INTERNAL),
-        (H2Error.SETTINGS_TIMEOUT, StatusCode.INTERNAL),
-        (H2Error.STREAM_CLOSED, StatusCode.INTERNAL),
-        (H2Error.FRAME_SIZE_ERROR, StatusCode.INTERNAL),
-        (H2Error.REFUSED_STREAM, StatusCode.UNAVAILABLE),
-        (H2Error.CANCEL, StatusCode.CANCELLED),
-        (H2Error.COMPRESSION_ERROR, StatusCode.INTERNAL),
-        (H2Error.CONNECT_ERROR, StatusCode.INTERNAL),
-        (H2Error.ENHANCE_YOUR_CALM, StatusCode.RESOURCE_EXHAUSTED),
-        (H2Error.INADEQUATE_SECURITY, StatusCode.PERMISSION_DENIED),
-        (H2Error.HTTP_1_1_REQUIRED, StatusCode.INTERNAL),
+        (ErrorCode.NO_ERROR, StatusCode.INTERNAL),
+        (ErrorCode.PROTOCOL_ERROR, StatusCode.INTERNAL),
+        (ErrorCode.INTERNAL_ERROR, StatusCode.INTERNAL),
+        (ErrorCode.FLOW_CONTROL_ERROR, StatusCode.INTERNAL),
+        (ErrorCode.SETTINGS_TIMEOUT, StatusCode.INTERNAL),
+        (ErrorCode.STREAM_CLOSED, StatusCode.INTERNAL),
+        (ErrorCode.FRAME_SIZE_ERROR, StatusCode.INTERNAL),
+        (ErrorCode.REFUSED_STREAM, StatusCode.UNAVAILABLE),
+        (ErrorCode.CANCEL, StatusCode.CANCELLED),
+        (ErrorCode.COMPRESSION_ERROR, StatusCode.INTERNAL),
+        (ErrorCode.CONNECT_ERROR, StatusCode.INTERNAL),
+        (ErrorCode.ENHANCE_YOUR_CALM, StatusCode.RESOURCE_EXHAUSTED),
+        (ErrorCode.INADEQUATE_SECURITY, StatusCode.PERMISSION_DENIED),
+        (ErrorCode.HTTP_1_1_REQUIRED, StatusCode.INTERNAL),
         (0xE, StatusCode.UNKNOWN),
         (0xFFFFFFFF, StatusCode.UNKNOWN),
     ],
@@ -56,9 +57,9 @@ def test_a_reset_means_what_grpc_says_it_means(error, code):
 
 
 def test_the_error_codes_are_those_of_http2():
-    assert {error.name: int(error) for error in H2Error} == {error.name: int(error) for error in ErrorCodes}
+    assert {error.name: int(error) for error in ErrorCode} == {error.name: int(error) for error in ErrorCodes}
 
 
 def test_error_codes_have_names_and_others_a_number():
-    assert h2_error_name(8) == "CANCEL"
-    assert h2_error_name(0x1F) == "0x1f"
+    assert ErrorCode.text(8) == "CANCEL"
+    assert ErrorCode.text(0x1F) == "error 0x1f"
