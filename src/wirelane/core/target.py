@@ -8,13 +8,14 @@ names.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, Literal, NoReturn, TypeAlias
 
 from wirelane.errors import UsageError
 
-__all__ = ["Address", "HostPort", "Target", "UnixPath", "parse_listen", "parse_target"]
+__all__ = ["Address", "HostPort", "Target", "UnixPath", "first_port", "parse_listen", "parse_target"]
 
 _MOST_PORT: Final = 65_535
 _MOST_NAME: Final = 253  # RFC 1035, section 2.3.4, as text
@@ -108,6 +109,18 @@ def parse_listen(text: str) -> Address:
         UsageError: It is none of the forms; says what was wrong, and shows them.
     """
     return _Parser(text, "listen", None).target().addresses[0]
+
+
+def first_port(addresses: Iterable[Address]) -> int:
+    """Return the port of the first address that has one.
+
+    Raises:
+        UsageError: None has: they are all Unix sockets.
+    """
+    for address in addresses:
+        if isinstance(address, HostPort):
+            return address.port
+    raise UsageError("a unix socket has no port")
 
 
 class _Parser:

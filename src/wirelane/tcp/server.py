@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from wirelane.core.deadline import Deadline
 from wirelane.core.limits import Limits
-from wirelane.core.target import Address, HostPort, UnixPath, parse_listen
+from wirelane.core.target import Address, HostPort, UnixPath, first_port, parse_listen
 from wirelane.errors import ConnectionLost, EndOfStream, UsageError
 from wirelane.net import listen
 from wirelane.net.signals import stop_signals
@@ -95,10 +95,7 @@ class Listening:
     @property
     def port(self) -> int:
         """The port of the first address that has one. Raises UsageError if none has (Unix sockets only)."""
-        for address in self.addresses:
-            if isinstance(address, HostPort):
-                return address.port
-        raise UsageError("a Unix socket has no port")
+        return first_port(self.addresses)
 
     @property
     def connections(self) -> int:

@@ -19,7 +19,7 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Self
 
 from wirelane.core.sampling import Sampler
-from wirelane.core.target import HostPort, UnixPath, parse_listen
+from wirelane.core.target import HostPort, UnixPath, first_port, parse_listen
 from wirelane.errors import ClosedError, UsageError
 from wirelane.grpc.server.handler import Call
 from wirelane.grpc.server.stats import ServerStats
@@ -107,11 +107,8 @@ class Listening:
 
     @property
     def port(self) -> int:
-        """The port of the first address that has one. Raises UsageError if none has (unix sockets only)."""
-        for address in self.addresses:
-            if isinstance(address, HostPort):
-                return address.port
-        raise UsageError("a unix socket has no port")
+        """The port of the first address that has one. Raises UsageError if none has (Unix sockets only)."""
+        return first_port(self.addresses)
 
     @property
     def connections(self) -> int:
