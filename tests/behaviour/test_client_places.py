@@ -14,7 +14,6 @@ from wirelane import DeadlineExceeded, Limits, RpcError, StatusCode, UsageError,
 from wirelane.core.target import HostPort
 from wirelane.grpc.connector import Backoff
 from wirelane.transport.base import ServerStream
-from wirelane.transport.client import H2ClientConnection
 from wirelane.transport.server import serve
 
 ONE_AT_A_TIME = Limits(max_concurrent_streams=1)
@@ -325,34 +324,6 @@ async def test_a_stream_waits_for_a_place_like_any_call() -> None:
             assert payload == b"hello"
             peer.answer(stream, b"hi")
             assert await talking == b"hi"
-
-
-async def test_stream_identifiers_that_are_used_up_cost_a_connection_and_no_call() -> None:
-    seen: list[int] = []
-    release = asyncio.Event()
-
-    async def handler(stream: ServerStream) -> None:
-        part = await stream.receive()
-        assert part is not None
-        seen.append(stream.id)  # type: ignore[attr-defined]
-        if part[1] == b"0":
-            await release.wait()
-        stream.finish(StatusCode.OK, payload=part[1])
-
-    async with wire_channel(handler) as channel:
-        (connection,) = channel._connector.connections
-        assert isinstance(connection, H2ClientConnection)
-        connection.engine.next_stream_id = 2**31 - 9
-        async with asyncio.timeout(PATIENCE):
-            calls = start(channel, *range(8))
-            assert [await call for call in calls[1:]] == [b"%d" % number for number in range(1, 8)]
-            assert seen[:4] == [2**31 - 9, 2**31 - 7, 2**31 - 5, 2**31 - 3]
-            assert seen[4:] == [1, 3, 5, 7]
-            assert repr(channel) == f"<Channel {channel} READY 2 connections, 1 call>"
-            release.set()
-            assert await calls[0] == b"0"
-            await connection.wait_closed()
-        assert (channel.stats.connects, channel.stats.failed) == (2, 0)
 
 
 async def test_options_take_any_number_of_connections_but_none() -> None:
