@@ -21,10 +21,11 @@ import asyncio
 import enum
 import ssl
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any
 
 from wirelane.core.target import HostPort
 from wirelane.errors import ClosedError, ConnectionLost, TlsError, UsageError
+from wirelane.net.below import Below
 from wirelane.net.tlserrors import RECORD_HEADER, explain, plaintext
 
 __all__ = ["TlsTransport", "address_text"]
@@ -80,7 +81,7 @@ class TlsTransport(asyncio.Transport):
         adopted: asyncio.BaseProtocol | None = None,
     ) -> None:
         super().__init__()
-        self.below: asyncio.Protocol = _Below(self)
+        self.below: asyncio.Protocol = Below(self)
         self.plaintext_peer: str | None = None
         self.heard = False
         self._loop = asyncio.get_running_loop()
@@ -193,6 +194,11 @@ class TlsTransport(asyncio.Transport):
         if self._raw is not None:
             self._raw.resume_reading()
         self._loop.call_soon(self._deliver_held)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is to be read below, because somebody asked for it and the transport is open."""
+        return self._paused and not self.is_closing()
 
     def is_reading(self) -> bool:
         return not self._paused and not self.is_closing()
@@ -561,32 +567,6 @@ class TlsTransport(asyncio.Transport):
         end = "server" if self._server_side else "client"
         version = self._tls.version() if self._established else None
         return f"<TlsTransport {end} of {self._peer} {self._state.value}{f' {version}' if version else ''}>"
-
-
-class _Below(asyncio.Protocol):
-    """What the transport below sees of a TlsTransport: the names of the two roles do not mix."""
-
-    def __init__(self, tls: TlsTransport) -> None:
-        self._tls = tls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do not inherit from asyncio's.
-        self._tls.below_made(cast("asyncio.Transport", transport))
-
-    def data_received(self, data: bytes) -> None:
-        self._tls.below_received(data)
-
-    def eof_received(self) -> bool:
-        return self._tls.below_ended()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._tls.below_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._tls.below_pauses_writing()
-
-    def resume_writing(self) -> None:
-        self._tls.below_resumes_writing()
 
 
 def address_text(name: object) -> str:

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
+from wirelane.net.below import FULL_READ
 from wirelane.net.connect import describe_os_error
 from wirelane.net.heap import settle_allocator
 from wirelane.transport.base import Peer
@@ -33,8 +34,6 @@ _LINGER = 1.0
 # Messages that one turn of the loop may send on a connection before their senders let others run: a sender that the
 # windows never stop would otherwise keep the loop for as long as it has something to say.
 BURST = 128
-# A read that filled uvloop's buffer. asyncio, whose buffer is longer, reads once in a turn.
-_FULL_READ = 256_000
 # Octets that may arrive while the engine has others wait for their turn, before the socket is left alone.
 _MOST_UNREAD = 256 * 1024
 
@@ -82,8 +81,7 @@ class H2Protocol(asyncio.Protocol):
         if self.engine.waiting:
             if self.engine.unread > _MOST_UNREAD and self._transport is not None:
                 self._transport.pause_reading()
-        elif len(data) == _FULL_READ and self._transport is not None and not self._transport.is_closing():
-            # uvloop would read on, up to 32 times in one turn.
+        elif len(data) == FULL_READ and self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
             self._loop.call_soon(self._read_on)
 
