@@ -161,6 +161,16 @@ async def test_the_refusal_of_an_encoding_names_those_that_are_taken(link: Link)
         assert {"gzip", "deflate"} <= set(accepted.replace(" ", "").split(","))
 
 
+async def test_of_thousands_of_encodings_that_a_client_takes_the_first_few_are_kept(link: Link) -> None:
+    handler = Handler()
+    async with server_and_raw_client(link, handler) as (_, raw):
+        call(raw, 1, message(b""), [*REQUEST, ("grpc-accept-encoding", "gzip, deflate" + ",x" * 3000)])
+        await answer(raw)
+        accepted = handler.streams[0].accept_encoding
+        assert accepted[:3] == ("gzip", "deflate", "x")
+        assert len(accepted) <= 32
+
+
 async def test_raw_octets_in_metadata_arrive_as_latin_1(link: Link) -> None:
     handler = Handler()
     async with server_and_raw_client(link, handler) as (_, raw):

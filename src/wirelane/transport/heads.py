@@ -45,6 +45,8 @@ Stable = tuple[tuple[bytes, bytes], ...]
 _CONTENT_TYPE = b"application/grpc"
 _ACCEPT = compression.accept_encoding().encode()
 OK_TRAILERS = Fields([(b"grpc-status", b"0")])
+# Encodings of a grpc-accept-encoding that are looked at: each is kept, and takes many times the octets it came in.
+_MOST_ACCEPTED = 32
 
 
 # Requests
@@ -143,7 +145,8 @@ def _parse_request(block: HeaderBlock, limits: Limits) -> ParsedRequest:
 
 @functools.lru_cache(maxsize=64)
 def _accepted(value: bytes) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.decode("latin-1").split(",") if name.strip())
+    names = value.decode("latin-1").split(",", _MOST_ACCEPTED)[:_MOST_ACCEPTED]
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def _unsupported(encoding: str) -> Ending:
