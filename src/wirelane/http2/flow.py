@@ -197,7 +197,7 @@ class Flow:
         streams = len(connection.streams)
         size = min(self.target, self._most // (2 * max(streams, 1)))
         if (
-            size >= 2 * connection.initial_window
+            2 * size >= 3 * connection.initial_window
             and (size - connection.initial_window) * streams <= self.stock // 2
         ):
             self._begin_with(size)
