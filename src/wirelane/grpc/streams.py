@@ -120,7 +120,7 @@ class _Receiving(_Scoped, Generic[Res]):
 
     async def __anext__(self) -> Res:
         # Written out again: this is the path of every message of a stream.
-        stream = self._open_stream()
+        stream = self._stream or self._open_stream()
         part = stream.receive_nowait()
         if part is None:
             part = await self._next(stream)

@@ -52,6 +52,7 @@ from wirelane.http2.headers import (
     OversizedBlock,
 )
 from wirelane.http2.output import Output, Owner, Stable
+from wirelane.http2.rows import read_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -212,7 +213,9 @@ class Connection(Output):
         max_frame_size = self.limits.max_frame_size
         streams = self.streams
         self._work = self.limits.max_streams_per_turn
-        for _ in repeat(None, self.limits.max_frames_per_turn):
+        last = 0  # the stream of the DATA frame before this one, if there was one
+        frames = repeat(None, self.limits.max_frames_per_turn)
+        for _ in frames:
             start = position + 9
             if start > size:
                 if position < size and not self.ended:
@@ -239,19 +242,26 @@ class Connection(Output):
                     and stream._takes_data
                     and stream.recv_window >= length
                 ):
-                    # As `_data`, for what most frames are: no padding, no content-length, within the window.
-                    self.recv_window -= length
-                    if self.recv_window <= self.low_window:
-                        self.flow.look()
-                    stream.recv_window -= length
-                    if not flags:
-                        stream.on_data(data[start:end], False)
+                    if (
+                        stream_id == last
+                        and (after := read_row(self, stream, data, start - 9, frames)) >= end
+                    ):
+                        position = after
                     else:
-                        stream.remote_closed = True
-                        stream._takes_data = False
-                        stream.on_data(data[start:end], True)
-                        if stream.local_closed:
-                            self._forget(stream)
+                        # As `_data`, for what most frames are: no padding, no content-length, within the window.
+                        last = stream_id
+                        self.recv_window -= length
+                        if self.recv_window <= self.low_window:
+                            self.flow.look()
+                        stream.recv_window -= length
+                        if not flags:
+                            stream.on_data(data[start:end], False)
+                        else:
+                            stream.remote_closed = True
+                            stream._takes_data = False
+                            stream.on_data(data[start:end], True)
+                            if stream.local_closed:
+                                self._forget(stream)
                 else:
                     self._data(data, start, end, flags, stream_id & MAX_STREAM_ID)
             elif kind == HEADERS:

@@ -75,6 +75,14 @@ class Stream:
     def on_data(self, data: bytes, end_stream: bool) -> None:
         """Octets of the body, padding removed. They must be given back by `return_window` in the end."""
 
+    def row_limit(self) -> int:
+        """The longest message that `on_row` takes now; -1 if the stream has its DATA frame by frame."""
+        return -1
+
+    def on_row(self, row: list[tuple[bool, bytes]]) -> None:
+        """Some DATA frames of one whole message each: whether it is compressed, and its octets. None ends the stream."""
+        raise NotImplementedError
+
     def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:
         """The stream was reset, by the peer or by the engine because the peer broke a rule."""
 

@@ -103,7 +103,12 @@ class CallStream(Stream):
             self._ahead -= paid
             size -= paid
             self.connection.flow.repay(self, paid)
-        self.return_window(size)
+        # As `return_window`, for what most messages are: too small to be announced by themselves.
+        unreturned = self._unreturned + size
+        if unreturned * 4 < self.window:
+            self._unreturned = unreturned
+        else:
+            self.return_window(size)
         return message
 
     def send_nowait(self, payload: bytes, compressed: bool) -> bool:
@@ -163,6 +168,19 @@ class CallStream(Stream):
         if end_stream:
             self._input_ended()
 
+    def row_limit(self) -> int:
+        if self._messages is None or self._reader is not None or self._all_in:
+            return -1
+        return self.connection.limits.max_receive_message
+
+    def on_row(self, row: list[Part]) -> None:
+        assert self._messages is not None
+        self._messages += row
+        if self._receiver is not None or self._whole is not None:
+            self._wake_reader()
+        elif self.recv_window * 8 < self.window * 7:
+            self._hold_if_many()
+
     def _input_ended(self) -> None:
         """The last DATA has come."""
         raise NotImplementedError
@@ -194,7 +212,10 @@ class CallStream(Stream):
             self._wake_reader()
             if len(messages) > BATCH:
                 self._hold_if_many()
-        if reader.pending and (_waits(self._receiver) or _waits(self._whole)):
+        if not reader.pending and not reader.holding:
+            # At the end of a message, so that the next one may go the short way.
+            self._reader = None
+        elif reader.pending and (_waits(self._receiver) or _waits(self._whole)):
             self._make_room()
 
     def _hold_if_many(self) -> None:

@@ -472,7 +472,7 @@ class Requests:
     async def __anext__(self) -> object:
         if self._done:
             raise StopAsyncIteration
-        part = await self._call.receive_part()
+        part = self._call.stream.receive_nowait() or await self._call.receive_part()
         if part is None:
             self._done = True
             raise StopAsyncIteration
