@@ -49,11 +49,15 @@ class MessageCodec:
         name: The full name of the message type, or of the Python type where there is no descriptor.
         encode: Value to bytes. Raises CodecError.
         decode: Bytes to value. Raises CodecError.
+        parse: The same with nothing between, for who does it for every message, if there is such a thing.
+        faults: What `parse` raises instead of CodecError; `decode` then says what is wrong.
     """
 
     name: str
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
+    parse: Callable[[bytes], Any] | None = None
+    faults: tuple[type[Exception], ...] = ()
 
     def __repr__(self) -> str:
         return f"<MessageCodec {self.name}>"

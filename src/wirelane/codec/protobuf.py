@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["descriptor_of", "find_codec", "message_codec", "missing_required"]
 
+# What FromString raises for octets that are no message.
+_FAULTS = (DecodeError, TypeError, ValueError)
+
 
 def descriptor_of(kind: type[Message]) -> Descriptor:
     """The descriptor of a message class."""
@@ -71,10 +74,12 @@ def message_codec(kind: type[Message]) -> MessageCodec:
     def decode(data: bytes) -> Message:
         try:
             message = kind.FromString(data)
-        except (DecodeError, TypeError, ValueError) as error:
+        except _FAULTS as error:
             raise CodecError(f"{len(data)} bytes are no valid {name}: {error}") from error
         if may_lack and (path := missing_required(message)):
             raise CodecError(f"a required field of {name} is missing", path=path)
         return message
 
-    return MessageCodec(name, encode, decode)
+    if may_lack:
+        return MessageCodec(name, encode, decode)
+    return MessageCodec(name, encode, decode, kind.FromString, _FAULTS)

@@ -217,7 +217,7 @@ class Schema(Descriptors):
 
 def _typed_codec(dicts: DictCodec, kind: type[Message]) -> MessageCodec:
     typed = message_codec(kind)
-    return MessageCodec(dicts.name, dicts.encode, typed.decode)
+    return MessageCodec(dicts.name, dicts.encode, typed.decode, typed.parse, typed.faults)
 
 
 def _modules_of(source: object) -> tuple[ModuleType, ...]:

@@ -116,13 +116,17 @@ class BaseCall(OpenCall):
 
     def _unpack(self, stream: ClientStream, part: Part) -> Any:
         """Decompress and decode one message; if that fails, so does the call."""
-        assert self._bound is not None
+        bound = self._bound
+        assert bound is not None
         compressed, payload = part
         self._received_compressed = compressed
         try:
             if compressed:
                 payload = self._inflate(stream, payload)
-            return self._bound.decode(payload)
+            try:
+                return bound.parse(payload)
+            except bound.reply.faults:
+                return bound.reply.decode(payload)
         except LimitExceeded as error:
             ending = Ending(
                 StatusCode.RESOURCE_EXHAUSTED, f"a message from the server is too large: {error}", cause=error

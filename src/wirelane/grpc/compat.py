@@ -40,7 +40,7 @@ def compat_method(
     bound = core.typed.get(key)
     if bound is None:
         path = method_path(*split_method(name))
-        bound = BoundMethod(path, kind, codec_for(request_type).encode, codec_for(reply_type).decode)
+        bound = BoundMethod(path, kind, codec_for(request_type), codec_for(reply_type))
         if len(core.typed) >= 4096:  # types may be made at run time
             core.typed.clear()
         core.typed[key] = bound

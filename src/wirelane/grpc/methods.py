@@ -1,12 +1,11 @@
 """Methods: what a call names, and what is needed to make it.
 
 A `Method` is public, a value, and carries types: with one, no schema is needed. A `BoundMethod` is what a channel
-makes of a `Method`, of a name in a schema or of a schema's `MethodInfo`: the path and the two codec functions.
+makes of a `Method`, of a name in a schema or of a schema's `MethodInfo`: the path and the two codecs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -14,7 +13,7 @@ from wirelane.core.method import Cardinality, method_path, split_method
 from wirelane.errors import UsageError
 
 if TYPE_CHECKING:
-    from wirelane.codec import Schema
+    from wirelane.codec import MessageCodec, Schema
     from wirelane.schema import MethodInfo
     from wirelane.transport.base import RequestHead
 
@@ -79,24 +78,26 @@ class BoundMethod:
     Attributes:
         name: "pkg.Service/Method".
         encode: Request to bytes; raises CodecError.
-        decode: Bytes to reply; raises CodecError.
+        reply: The codec of replies.
+        parse: The way of most replies, its `parse`.
         heads: Request heads without deadline and metadata of their own, by encoding: they repeat from call to call.
     """
 
-    __slots__ = ("cardinality", "decode", "encode", "heads", "name", "path")
+    __slots__ = ("cardinality", "encode", "heads", "name", "parse", "path", "reply")
 
     def __init__(
         self,
         path: str,
         cardinality: Cardinality,
-        encode: Callable[[Any], bytes],
-        decode: Callable[[bytes], Any],
+        request: MessageCodec,
+        reply: MessageCodec,
     ) -> None:
         self.path = path
         self.name = path[1:]
         self.cardinality = cardinality
-        self.encode = encode
-        self.decode = decode
+        self.encode = request.encode
+        self.reply = reply
+        self.parse = reply.parse or reply.decode
         self.heads: dict[str | None, RequestHead] = {}
 
     def require(self, cardinality: Cardinality) -> None:
@@ -123,7 +124,7 @@ def bind(method: MethodLike, schema: Schema | None) -> BoundMethod:
         from wirelane.codec import codec_for
 
         request, response = codec_for(method.request_type), codec_for(method.response_type)
-        return BoundMethod(method.path, method.cardinality, request.encode, response.decode)
+        return BoundMethod(method.path, method.cardinality, request, response)
     if isinstance(method, str):
         if schema is None:
             split_method(method)
@@ -139,8 +140,5 @@ def bind(method: MethodLike, schema: Schema | None) -> BoundMethod:
                 f"a method is a name, a grpc.Method or a method of the channel's schema, not {method!r}"
             )
     return BoundMethod(
-        info.path,
-        info.cardinality,
-        schema.codec(info.input_type).encode,
-        schema.codec(info.output_type).decode,
+        info.path, info.cardinality, schema.codec(info.input_type), schema.codec(info.output_type)
     )

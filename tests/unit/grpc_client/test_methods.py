@@ -44,7 +44,7 @@ def test_a_name_is_bound_by_the_schema() -> None:
     bound = bind("Calls/Down", schema)
     assert (bound.path, bound.name) == (f"/{SERVICE}/Down", f"{SERVICE}/Down")
     assert bound.cardinality is grpc.Cardinality.SERVER_STREAM
-    assert bound.decode(bound.encode({"n": 3})) == schema.decode(NOTE, schema.encode(NOTE, {"n": 3}))
+    assert bound.parse(bound.encode({"n": 3})) == schema.decode(NOTE, schema.encode(NOTE, {"n": 3}))
     assert repr(bound) == f"<BoundMethod {SERVICE}/Down SERVER_STREAM>"
     assert bind(schema.find_method("Calls/Down"), schema).path == bound.path
 

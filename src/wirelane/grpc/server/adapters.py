@@ -63,8 +63,8 @@ def _route(service: object, path: str, entry: object) -> Route:
             handler.cardinality.client_streaming, handler.cardinality.server_streaming
         ),
         handler=handler.func,
-        decode=codec_for(handler.request_type).decode,
-        encode=codec_for(handler.reply_type).encode,
+        request=codec_for(handler.request_type),
+        reply=codec_for(handler.reply_type),
         types=(handler.request_type, handler.reply_type),
         adapter=StreamAdapter,
     )

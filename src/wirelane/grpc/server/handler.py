@@ -302,7 +302,10 @@ class Call:
         try:
             if compressed:
                 data = self._decompress(data)
-            return self.route.decode(data)
+            try:
+                return self.route.parse(data)
+            except self.route.request.faults:
+                return self.route.request.decode(data)
         except LimitExceeded as error:
             raise RpcError(StatusCode.RESOURCE_EXHAUSTED, f"the request is too large: {error}") from error
         except CodecError as error:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from wirelane.core.method import Cardinality, method_path, split_method
 from wirelane.errors import UsageError
 
 if TYPE_CHECKING:
-    from wirelane.codec import Schema
+    from wirelane.codec import MessageCodec, Schema
     from wirelane.grpc.server.adapters import StreamAdapter
     from wirelane.grpc.server.handler import Call
 
@@ -43,27 +43,31 @@ class Route:
     path: str
     cardinality: Cardinality
     handler: Callable[..., object]
-    decode: Callable[[bytes], object]
-    encode: Callable[[object], bytes]
+    request: MessageCodec
+    reply: MessageCodec
     takes_context: bool = False
     schema: Schema | None = None
     types: tuple[type, ...] = ()
     adapter: Callable[[Call], StreamAdapter] | None = None
     background: bool = False
     # Derived once, since each call reads them.
+    parse: Callable[[bytes], Any] = field(init=False)
+    encode: Callable[[Any], bytes] = field(init=False)
     name: str = ""
     task_name: str = ""
     client_streaming: bool = False
     server_streaming: bool = False
 
     def __post_init__(self) -> None:
-        for field, value in (
+        for name, value in (
+            ("parse", self.request.parse or self.request.decode),
+            ("encode", self.reply.encode),
             ("name", self.path.removeprefix("/")),
             ("task_name", f"wirelane call {self.path.removeprefix('/')}"),
             ("client_streaming", self.cardinality.client_streaming),
             ("server_streaming", self.cardinality.server_streaming),
         ):
-            object.__setattr__(self, field, value)
+            object.__setattr__(self, name, value)
 
     @property
     def service(self) -> str:
@@ -113,8 +117,8 @@ def schema_route(
         path=method_path(info.service, info.name),
         cardinality=info.cardinality,
         handler=function,
-        decode=schema.codec(info.input_type).decode,
-        encode=schema.codec(info.output_type).encode,
+        request=schema.codec(info.input_type),
+        reply=schema.codec(info.output_type),
         takes_context=check_handler(info.full_name, info.cardinality, function),
         schema=schema,
         background=background,

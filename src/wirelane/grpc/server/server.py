@@ -184,8 +184,8 @@ class Server:
                 path=method.path,
                 cardinality=method.cardinality,
                 handler=function,
-                decode=codec_for(method.request_type).decode,
-                encode=codec_for(method.response_type).encode,
+                request=codec_for(method.request_type),
+                reply=codec_for(method.response_type),
                 takes_context=check_handler(name, method.cardinality, function),
                 types=(method.request_type, method.response_type),
             )
