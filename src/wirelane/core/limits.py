@@ -46,7 +46,7 @@ class Limits:
         max_window: By how much the windows of a connection's streams may grow beyond that, all together, and how large
             one may become, where readers keep up and the network carries so much.
         connection_window: What a peer may send on all streams of a connection together; grows with them.
-        max_frame_size: The longest HTTP/2 frame to accept.
+        max_frame_size: The longest HTTP/2 frame to accept, where windows have grown to four times as much; else 16 KiB.
         max_continuations: The most CONTINUATION frames in one header block.
         max_settings: The most parameters in one SETTINGS frame.
         max_unsent_replies: Answers to PING and SETTINGS that may wait for a peer that does not read them.
@@ -83,7 +83,7 @@ class Limits:
     initial_window: int = 64 * _KIB  # gRPC in Go and C, .NET; what Envoy advises at the edge
     max_window: int = 16 * _MIB  # the limit of grpc-go and .NET
     connection_window: int = 4 * _MIB  # grpclib
-    max_frame_size: int = 16_384  # the default and least of RFC 9113
+    max_frame_size: int = 64 * _KIB  # ours: Go's x/net takes 1 MiB from the beginning, C-core up to 16 MiB
     max_continuations: int = 8  # nghttp2
     max_settings: int = 32  # nghttp2
     max_unsent_replies: int = 1000  # nghttp2's max_outbound_ack

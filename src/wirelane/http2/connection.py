@@ -118,6 +118,7 @@ class Connection(Output):
         self.last_peer_stream = 0
         self.accepted_up_to = MAX_STREAM_ID
         self.flow = Flow(self)
+        self.max_frame_size = self.flow.frame_size
         self._hard_header_list = max(8 * limits.max_header_list, 131_072)
         self._decoder = HeaderDecoder(self._hard_header_list)
         self._head_kind = BlockKind.RESPONSE if client else BlockKind.REQUEST
@@ -145,7 +146,7 @@ class Connection(Output):
         limits = self.limits
         values: dict[int, int] = {
             Setting.INITIAL_WINDOW_SIZE: limits.initial_window,
-            Setting.MAX_FRAME_SIZE: limits.max_frame_size,
+            Setting.MAX_FRAME_SIZE: self.max_frame_size,
             Setting.MAX_HEADER_LIST_SIZE: limits.max_header_list,
         }
         if self.client:
@@ -210,7 +211,7 @@ class Connection(Output):
             self._preface = True
             position = len(PREFACE)
         unpack = FRAME_HEAD.unpack_from
-        max_frame_size = self.limits.max_frame_size
+        max_frame_size = self.max_frame_size
         streams = self.streams
         self._work = self.limits.max_streams_per_turn
         last = 0  # the stream of the DATA frame before this one, if there was one

@@ -30,6 +30,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from wirelane.http2.frames import (
+    DEFAULT_MAX_FRAME_SIZE,
     MAX_WINDOW,
     ErrorCode,
     ProtocolViolation,
@@ -115,6 +116,16 @@ class Flow:
         """Octets of DATA that have arrived on the connection."""
         return self._granted - self._connection.recv_window
 
+    @property
+    def frame_size(self) -> int:
+        """The longest frame that the peer may send.
+
+        While windows are small so are frames: what arrives counts when its frame is whole, and the less it is the better is
+        known when it arrived. C-core changes SETTINGS_MAX_FRAME_SIZE with the bandwidth-delay product as well.
+        """
+        longest = self._connection.limits.max_frame_size
+        return longest if self.target >= 4 * longest else DEFAULT_MAX_FRAME_SIZE
+
     # The connection
 
     def _wait(self) -> None:
@@ -174,6 +185,10 @@ class Flow:
             self.size = min(max(self.size, 2 * self.target), MAX_WINDOW)
         if connection.client:
             self._begin_with_more()
+        if (longest := self.frame_size) > connection.max_frame_size:
+            connection.max_frame_size = longest
+            self._unacknowledged += 1
+            connection.write(settings({Setting.MAX_FRAME_SIZE: longest}))
         self._wait()
 
     # Streams

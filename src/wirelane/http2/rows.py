@@ -44,7 +44,7 @@ def read_row(connection: Connection, stream: Stream, data: bytes, start: int, fr
     limit = stream.row_limit()
     if limit < 0:
         return start
-    limit = min(limit, connection.limits.max_frame_size - PREFIX)
+    limit = min(limit, connection.max_frame_size - PREFIX)
     # The heads of frames are no part of the windows: if they make this too strict, the frame loop knows better.
     stop = min(len(data), start + stream.recv_window, start + connection.recv_window)
     last, alike, end = len(data) - _HEADS, stream.id << 24, start

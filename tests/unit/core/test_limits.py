@@ -16,7 +16,7 @@ def test_the_defaults_are_those_of_the_trusted_systems():
     assert limits.max_receive_message == 4 * 1024 * 1024
     assert limits.max_send_message is None
     assert limits.max_header_list == 16 * 1024
-    assert limits.max_frame_size == 16_384
+    assert limits.max_frame_size == 64 * 1024
     assert limits.read_buffer == 64 * 1024
 
 
