@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import hpack
 
+from wirelane.core.framing import frame_message
 from wirelane.core.limits import Limits
 from wirelane.http2 import Connection, HeaderBlock, Stream
 from wirelane.http2.budget import Conduct
@@ -96,6 +97,14 @@ class Taker(Stream):
             self.return_window(len(data))
         if end_stream:
             self._ended()
+
+    def row_limit(self) -> int:
+        return LIMITS.max_receive_message
+
+    def on_row(self, row: list[tuple[bool, bytes]]) -> None:
+        for compressed, payload in row:
+            if not self.connection.ended:
+                self.on_data(frame_message(payload, compressed), False)
 
     def _ended(self) -> None:
         if self.answers:

@@ -74,6 +74,9 @@ def _client_frames() -> Iterator[list[bytes]]:
     asked = frame(HEADERS, _WHOLE, 1, head)
     yield [asked]
     yield [opened, frame(DATA, END_STREAM, 1, message(b"abc"))]
+    row = [frame(DATA, 0, 1, message(bytes(size))) for size in (3, 0, 200, 1)]
+    yield [opened, *row, frame(DATA, 0, 1, message(b"abc", 1)), *row, frame(DATA, 0, 1, b"\0\0"), *row]
+    yield [opened, *row * 25]
     yield [
         opened,
         frame(DATA, 0, 1, b"abc"),

@@ -32,6 +32,7 @@ from support.http2_support import (
     priority,
 )
 from support.wire_support import PING, frame
+from wirelane.core.framing import frame_message
 from wirelane.core.limits import Limits
 
 LIMITS = [
@@ -301,6 +302,18 @@ class Conversation:
         talk.theirs.ended = end
         self.h2.send_data(talk.number, data, end_stream=end, pad_length=padding)
 
+    def they_send_messages(self, pick: int, sizes: list[int]) -> None:
+        """A frame for each; as many as the window takes."""
+        talk = self._theirs_open(pick)
+        if talk is None:
+            return
+        for size in sizes:
+            data = frame_message(bytes([len(talk.theirs.body) % 251]) * size)
+            if len(data) > self.h2.local_flow_control_window(talk.number):
+                return
+            talk.theirs.body += data
+            self.h2.send_data(talk.number, data)
+
     def trail(self, pick: int, fields: Pairs, ours: bool) -> None:
         """Either side ends its half by trailers."""
         trailers = [(b"grpc-status", b"0"), *fields]
@@ -493,6 +506,7 @@ STEPS = st.one_of(
     # Twice, for those without which there is little to see.
     st.one_of(OPEN, WE_SEND, THEY_SEND, DELIVER),
     step(C.settle),
+    step(C.they_send_messages, pick=PICK, sizes=st.lists(st.integers(0, 300), min_size=2, max_size=20)),
     step(C.answer, fields=FIELDS, end=SELDOM, interim=st.booleans()),
     step(C.trail, pick=PICK, fields=FIELDS, ours=st.booleans()),
     step(C.reset, pick=PICK, code=CODES, ours=st.booleans()),

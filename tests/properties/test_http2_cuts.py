@@ -39,6 +39,13 @@ class Recorder(Stream):
     def on_data(self, data: bytes, end_stream: bool) -> None:
         self.log.append((self.id, "data", data, end_stream))
 
+    def row_limit(self) -> int:
+        return self.connection.limits.max_receive_message
+
+    def on_row(self, row: list[tuple[bool, bytes]]) -> None:
+        for compressed, payload in row:
+            self.on_data(message(payload, compressed), False)
+
     def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:
         self.log.append((self.id, "reset", code, by_peer))
 
@@ -93,6 +100,9 @@ def conversation() -> bytes:
             frame(0x77, 0x12, 3, b"unknown"),
             frame(DATA, END_STREAM, 3, message(b"d" * 300)),
             frame(DATA, 0, 1),
+            *(frame(DATA, 0, 1, message(bytes(size))) for size in (1, 0, 20)),
+            frame(DATA, 0, 1, message(b"c", 1)),
+            *(frame(DATA, 0, 1, message(bytes(size))) for size in (300, 2)),
             frame(DATA, END_STREAM, 1, message(b"z")),
             frame(3, 0, 3, (8).to_bytes(4, "big")),
             frame(7, 0, 0, bytes(8) + b"bye"),

@@ -17,6 +17,7 @@ import h2.events
 import h2.settings
 
 from support.wire_support import CONTINUATION, END_HEADERS, HEADERS, PADDED, PRIORITY, SETTINGS, frame
+from wirelane.core.framing import frame_message
 from wirelane.core.limits import Limits
 from wirelane.http2 import Connection, HeaderBlock, Stream
 
@@ -65,6 +66,13 @@ class Ours(Stream):
         self.heard.body += bytes(data)
         self.heard.ended |= end_stream
         self.unreturned += len(data)
+
+    def row_limit(self) -> int:
+        return self.connection.limits.max_receive_message
+
+    def on_row(self, row: list[tuple[bool, bytes]]) -> None:
+        for compressed, payload in row:
+            self.on_data(frame_message(payload, compressed), False)
 
     def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:
         if by_peer:
