@@ -49,8 +49,9 @@ class MessageCodec:
         name: The full name of the message type, or of the Python type where there is no descriptor.
         encode: Value to bytes. Raises CodecError.
         decode: Bytes to value. Raises CodecError.
-        parse: The same with nothing between, for who does it for every message, if there is such a thing.
-        faults: What `parse` raises instead of CodecError; `decode` then says what is wrong.
+        parse: As `decode`, but the function of the messages' library itself, where that does all; else None. Who reads every
+            message of a call uses `parse or decode`.
+        faults: What `parse` raises instead of CodecError; call `decode` with the same bytes for that.
     """
 
     name: str

@@ -216,7 +216,7 @@ class Connection(Output):
         max_frame_size = self.max_frame_size
         streams = self.streams
         self._work = self.limits.max_streams_per_turn
-        last = 0  # the stream of the DATA frame before this one, if there was one
+        last = 0  # the stream of the last DATA frame that was read in the short way
         frames = repeat(None, self.limits.max_frames_per_turn)
         for _ in frames:
             start = position + 9
@@ -277,6 +277,7 @@ class Connection(Output):
                 self._continuation(data[start:end], flags, stream_id & MAX_STREAM_ID)
             else:
                 read_control(self, kind, flags, stream_id & MAX_STREAM_ID, data[start:end])
+                max_frame_size = self.max_frame_size  # which an answer to our PING may have raised
             if self.ended or self._work <= 0:
                 break
         if position < size and not self.ended:

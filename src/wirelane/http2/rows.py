@@ -39,7 +39,7 @@ def read_row(connection: Connection, stream: Stream, data: bytes, start: int, fr
         stream: The stream, of which DATA needs no further look.
         data: What arrived.
         start: Where the first frame begins.
-        frames: Gives as many items as frames may still be read in this turn.
+        frames: Gives as many items as frames may still be read in this turn; one more is taken than frames are read.
     """
     limit = stream.row_limit()
     if limit < 0:

@@ -213,7 +213,7 @@ class CallStream(Stream):
             if len(messages) > BATCH:
                 self._hold_if_many()
         if not reader.pending and not reader.holding:
-            # At the end of a message, so that the next one may go the short way.
+            # At the end of a message, with none held before it: the next one may go the short way.
             self._reader = None
         elif reader.pending and (_waits(self._receiver) or _waits(self._whole)):
             self._make_room()

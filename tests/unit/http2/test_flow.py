@@ -214,6 +214,19 @@ def test_a_longer_frame_before_it_was_allowed_ends_the_connection() -> None:
     assert alone.engine.ended
 
 
+def test_longer_frames_may_follow_in_the_read_that_brought_what_allows_them() -> None:
+    alone = Alone()
+    alone.stream.lazy = True
+    for _ in range(2):
+        alone.data(16_000)
+    alone.data(3000)
+    assert alone.said(PING)
+    alone.engine.flow.target = 256 * KIB
+    alone.engine.receive(frame(PING, ACK, 0, PROBE) + frame(DATA, END_STREAM, 1, bytes(20_000)))
+    assert not alone.engine.ended
+    assert alone.stream.remote_closed
+
+
 def test_frames_are_long_from_the_beginning_where_windows_are_wide_from_the_beginning() -> None:
     link = Link(delay=1, speed=KIB, limits=Limits(initial_window=256 * KIB))
     link.run(10)
@@ -536,7 +549,9 @@ def test_a_peer_that_knows_of_the_smaller_window_is_held_to_it() -> None:
     assert [payload[:2] for payload in changed] == [b"\0\4", b"\0\5"] + [b"\0\4"] * (len(changed) - 2)
     # Not acknowledged yet: as much more as the window was smaller may be under way.
     assert engine.window_slack == 8 * MIB - engine.initial_window
-    engine.receive(frame(SETTINGS, ACK, 0) * len(changed))
+    engine.receive(frame(SETTINGS, ACK, 0) * (len(changed) - 1))
+    assert engine.window_slack == 8 * MIB - engine.initial_window
+    engine.receive(frame(SETTINGS, ACK, 0))
     assert engine.window_slack == 0
     engine.receive(frame(SETTINGS, ACK, 0))
     engine.receive(frame(HEADERS, 4, 3, b"\x88"))
