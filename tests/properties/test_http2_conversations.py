@@ -278,6 +278,9 @@ class Conversation:
         if found is None:
             return
         talk, stream = found
+        # h2 takes even an empty frame for too much while its window is below zero; section 6.9.1 lets it go.
+        if not size and stream.send_window < 0:
+            return
         data = bytes([len(talk.ours.body) % 251]) * size
         talk.ours.body += data
         talk.ours.ended = end
@@ -294,7 +297,7 @@ class Conversation:
             return
         spare = 0 if padding is None else padding + 1
         room = min(self.h2.local_flow_control_window(talk.number), self.h2.max_outbound_frame_size) - spare
-        # h2 takes even an empty frame for too much while a window is below zero; section 6.9.1 lets it go.
+        # As above.
         if room < 0:
             return
         data = bytes([len(talk.theirs.body) % 251]) * min(size, room)
