@@ -463,10 +463,13 @@ class Requests:
     Cancel-safe: a cancelled `anext()` loses no message. Raises `RpcError` for a message that does not parse.
     """
 
-    __slots__ = ("_call", "_done")
+    __slots__ = ("_call", "_done", "_faults", "_parse", "_stream")
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._stream = call.stream
+        self._parse = call.route.parse
+        self._faults: tuple[type[Exception], ...] = (CodecError, LimitExceeded, *call.route.request.faults)
         self._done = False
 
     def __aiter__(self) -> Requests:
@@ -475,10 +478,17 @@ class Requests:
     async def __anext__(self) -> object:
         if self._done:
             raise StopAsyncIteration
-        part = self._call.stream.receive_nowait() or await self._call.receive_part()
+        part = self._stream.receive_nowait() or await self._call.receive_part()
         if part is None:
             self._done = True
             raise StopAsyncIteration
+        if not part[0]:
+            # As `Call.decode`, which says what is wrong: this is the path of every message of a stream.
+            self._call.request_compressed = False
+            try:
+                return self._parse(part[1])
+            except self._faults:
+                pass
         return self._call.decode(part)
 
     def __repr__(self) -> str:
