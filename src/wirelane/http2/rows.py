@@ -48,17 +48,19 @@ def read_row(connection: Connection, stream: Stream, data: bytes, start: int, fr
     # The heads of frames are no part of the windows: if they make this too strict, the frame loop knows better.
     stop = min(len(data), start + stream.recv_window, start + connection.recv_window)
     last, alike, end = len(data) - _HEADS, stream.id << 24, start
+    heads, before, prefix = _heads, _HEADS, PREFIX
     row: list[tuple[bool, bytes]] = []
     for _ in islice(frames, _LONGEST):
         if end > last:
             break
-        head, middle, length = _heads(data, end)
-        if middle != alike or head != length + PREFIX << 8 or length > limit:
+        head, middle, length = heads(data, end)
+        if middle != alike or head != length + prefix << 8 or length > limit:
             break
-        after = end + _HEADS + length
+        begin = end + before
+        after = begin + length
         if after > stop:
             break
-        row.append((False, data[end + _HEADS : after]))
+        row.append((False, data[begin:after]))
         end = after
     if row:
         octets = end - start - 9 * len(row)

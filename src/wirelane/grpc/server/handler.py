@@ -476,17 +476,18 @@ class Requests:
         return self
 
     async def __anext__(self) -> object:
-        if self._done:
-            raise StopAsyncIteration
-        part = self._stream.receive_nowait() or await self._call.receive_part()
+        part = self._stream.receive_nowait()
         if part is None:
-            self._done = True
-            raise StopAsyncIteration
-        if not part[0]:
+            part = None if self._done else await self._call.receive_part()
+            if part is None:
+                self._done = True
+                raise StopAsyncIteration
+        compressed, data = part
+        if not compressed:
             # As `Call.decode`, which says what is wrong: this is the path of every message of a stream.
             self._call.request_compressed = False
             try:
-                return self._parse(part[1])
+                return self._parse(data)
             except self._faults:
                 pass
         return self._call.decode(part)
