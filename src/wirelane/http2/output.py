@@ -7,8 +7,10 @@ take waits with its stream, and goes out in turn, one frame from each stream at 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Protocol
+from struct import Struct
+from typing import TYPE_CHECKING, Final, Protocol
 
+from wirelane.core.framing import PREFIX
 from wirelane.http2.frames import (
     DEFAULT_MAX_FRAME_SIZE,
     DEFAULT_WINDOW,
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from wirelane.http2.stream import Stream
 
 __all__ = ["Output", "Owner", "Stable"]
+
+# A frame's head, as FRAME_HEAD, and the prefix of the message in it: whether it is compressed, and its length.
+_pack_heads: Final = Struct(">IBIBI").pack
 
 Stable = tuple[tuple[bytes, bytes], ...]
 
@@ -178,6 +183,29 @@ class Output:
                 stream.local_closed = True
                 if stream.remote_closed:
                     self._forget(stream)
+            return True
+        return False
+
+    def send_message(self, stream: Stream, payload: bytes, compressed: bool) -> bool:
+        """As `send_now` for a message of a stream, with its prefix in one piece with the frame's head."""
+        length = len(payload)
+        size = length + PREFIX
+        if (
+            size <= stream.send_window
+            and size <= self.send_window
+            and size <= self.peer_max_frame_size
+            and self.writable
+            and not stream._pending
+            and self._output_size < self.limits.max_send_buffer
+        ):
+            stream.send_window -= size
+            self.send_window -= size
+            self._output_size += size
+            output = self._output
+            if not output:
+                self.owner.output_ready()
+            output.append(_pack_heads(size << 8, 0, stream.id, compressed, length))
+            output.append(payload)
             return True
         return False
 

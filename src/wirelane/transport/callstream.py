@@ -15,7 +15,7 @@ from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from wirelane.core.framing import BATCH, PREFIX, MessageReader, message_prefix
+from wirelane.core.framing import BATCH, PREFIX, MessageReader
 from wirelane.errors import BusyError, LimitExceeded, PeerError
 from wirelane.http2 import Stream
 from wirelane.transport.protocol import BURST, wait_for
@@ -116,7 +116,7 @@ class CallStream(Stream):
         owner = self._owner
         if self.local_closed or self._send_waiter is not None or owner.burst >= BURST:
             return False
-        if self.connection.send_now(self, payload, message_prefix(payload, compressed), False):
+        if self.connection.send_message(self, payload, compressed):
             owner.burst += 1
             return True
         return False
