@@ -290,6 +290,30 @@ class Conversation:
         if not at_once:
             assert stream.drained == before
 
+    def we_send_messages(self, pick: int, sizes: list[int]) -> None:
+        """A frame for each, as far as they go at once; the first that does not waits in line."""
+        found = self._ours_open(pick)
+        if found is None:
+            return
+        talk, stream = found
+        engine = self.engine
+        for size in sizes:
+            payload = bytes([len(talk.ours.body) % 251]) * size
+            room = min(stream.send_window, engine.send_window, engine.peer_max_frame_size)
+            may = (
+                engine.writable
+                and not stream.has_pending
+                and engine._output_size < engine.limits.max_send_buffer
+            )
+            before, data = engine._output_size, frame_message(payload)
+            at_once = engine.send_message(stream, payload, False)
+            assert at_once == (may and len(data) <= room)
+            assert engine._output_size == before + at_once * len(data)
+            talk.ours.body += data
+            if not at_once:
+                engine.send(stream, data)
+                return
+
     def they_send(self, pick: int, size: int, padding: int | None, end: bool) -> None:
         """What fits of it: h2 leaves waiting for a window to its user."""
         talk = self._theirs_open(pick)
@@ -509,6 +533,7 @@ STEPS = st.one_of(
     # Twice, for those without which there is little to see.
     st.one_of(OPEN, WE_SEND, THEY_SEND, DELIVER),
     step(C.settle),
+    step(C.we_send_messages, pick=PICK, sizes=st.lists(st.integers(0, 3000), min_size=2, max_size=20)),
     step(C.they_send_messages, pick=PICK, sizes=st.lists(st.integers(0, 300), min_size=2, max_size=20)),
     step(C.answer, fields=FIELDS, end=SELDOM, interim=st.booleans()),
     step(C.trail, pick=PICK, fields=FIELDS, ours=st.booleans()),
