@@ -84,19 +84,20 @@ async def test_a_piece_of_a_message_that_looks_like_one_is_none() -> None:
 
 
 async def test_who_waits_for_the_only_message_hears_of_several_in_a_row() -> None:
-    async def complete(stream: ServerStream) -> None:
+    async def complete(stream: ServerStream) -> bool:
         if not stream.complete:
             await stream.completion()
+        return stream.complete
 
     def called(stream: ServerStream) -> None:
         tasks.append(asyncio.ensure_future(complete(stream)))
 
-    tasks: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[bool]] = []
     async with server_and_raw_client("memory", called) as (_, raw):
         raw.write(raw.headers(1, REQUEST), frame(PING, 0, 0, b"heard it"))
         await raw.next(PING)
         raw.write(frame(DATA, 0, 1, message(b"a")) * 3)
-        await tasks[0]
+        assert await asyncio.wait_for(tasks[0], 10)
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["in a row", "one by one"])
