@@ -49,8 +49,7 @@ class MessageCodec:
         name: The full name of the message type, or of the Python type where there is no descriptor.
         encode: Value to bytes. Raises CodecError.
         decode: Bytes to value. Raises CodecError.
-        parse: As `decode`, but the function of the messages' library itself, where that does all; else None. Who reads every
-            message of a call uses `parse or decode`.
+        parse: As `decode`, but the function of the messages' library itself, where that does all; else None.
         faults: What `parse` raises instead of CodecError; call `decode` with the same bytes for that.
     """
 
@@ -59,6 +58,11 @@ class MessageCodec:
     decode: Callable[[bytes], Any]
     parse: Callable[[bytes], Any] | None = None
     faults: tuple[type[Exception], ...] = ()
+
+    @property
+    def reader(self) -> Callable[[bytes], Any]:
+        """What reads every message of a call: `parse`, or `decode` where there is none."""
+        return self.parse or self.decode
 
     def __repr__(self) -> str:
         return f"<MessageCodec {self.name}>"

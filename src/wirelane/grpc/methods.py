@@ -79,7 +79,7 @@ class BoundMethod:
         name: "pkg.Service/Method".
         encode: Request to bytes; raises CodecError.
         reply: The codec of replies.
-        parse: The way of most replies, its `parse`.
+        parse: Bytes to reply, its `reader`; raises what that raises.
         heads: Request heads without deadline and metadata of their own, by encoding: they repeat from call to call.
     """
 
@@ -97,7 +97,7 @@ class BoundMethod:
         self.cardinality = cardinality
         self.encode = request.encode
         self.reply = reply
-        self.parse = reply.parse or reply.decode
+        self.parse = reply.reader
         self.heads: dict[str | None, RequestHead] = {}
 
     def require(self, cardinality: Cardinality) -> None:

@@ -71,7 +71,7 @@ _EXPECTED = {SETTINGS: "the first frame was not SETTINGS", CONTINUATION: "a head
 _OCTETS_PER_STREAM = 256
 # The same for its fields: an octet may be one.
 _FIELDS_PER_STREAM = 16
-# Octets of a frame from which on it is no matter what else its reading costs.
+# Octets of a frame from which on it is not looked for in a row: its octets cost more than its head.
 _LONG = 4096
 # Gaps in a client's stream identifiers that are known; no client we know of leaves any.
 _GAPS_REMEMBERED = 16

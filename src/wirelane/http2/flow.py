@@ -16,6 +16,8 @@ A client lets new streams begin with more as well (SETTINGS_INITIAL_WINDOW_SIZE,
 so that large answers come without a stop after the first 64 KiB; with less again when it opens many. The server has read
 that before it reads of the stream. A server cannot do so: a client may open all its streams before it hears of a change.
 
+Frames may grow as well, to `max_frame_size`, once windows are much larger than that.
+
 The bandwidth-delay product is measured as grpc-go and C-core do: a PING leaves when DATA arrives, and what has arrived
 when its acknowledgement does was sent in one round trip. If that is near to the window, and faster than ever before, the
 window is what limits, and is set to twice as much. There is one such PING under way at most and none without DATA; after

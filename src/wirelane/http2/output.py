@@ -148,46 +148,23 @@ class Output:
     def send(self, stream: Stream, data: bytes, *, prefix: bytes = b"", end_stream: bool = False) -> bool:
         """Send data, or queue what the windows do not take; `on_drained` tells when it all went. True if at once.
 
-        `prefix` goes before the data, so that nobody has to copy the data to put something before it.
+        `prefix` makes the data a message: it is what `core.framing.message_prefix` gives for it, and goes before it.
         """
-        if stream.local_closed or self.ended or self.send_now(stream, data, prefix, end_stream):
+        if stream.local_closed or self.ended:
             return True
         if prefix:
+            if self.send_message(stream, data, prefix[0] == 1, end_stream):
+                return True
             stream.queue(prefix, False)
         stream.queue(data, end_stream)
         self._blocked[stream.id] = stream
         self.pump_stream(stream)
         return not stream._pending
 
-    def send_now(self, stream: Stream, data: bytes, prefix: bytes, end_stream: bool) -> bool:
-        """Send data in one frame if the windows take it; else do nothing. The stream is open."""
-        size = len(prefix) + len(data)
-        if (
-            size <= stream.send_window
-            and size <= self.send_window
-            and size <= self.peer_max_frame_size
-            and self.writable
-            and not stream._pending
-            and self._output_size < self.limits.max_send_buffer
-        ):
-            stream.send_window -= size
-            self.send_window -= size
-            self._output_size += size
-            output = self._output
-            if not output:
-                self.owner.output_ready()
-            output.append(FRAME_HEAD.pack(size << 8, END_STREAM if end_stream else 0, stream.id))
-            output.append(prefix)
-            output.append(data)
-            if end_stream:
-                stream.local_closed = True
-                if stream.remote_closed:
-                    self._forget(stream)
-            return True
-        return False
-
-    def send_message(self, stream: Stream, payload: bytes, compressed: bool) -> bool:
-        """As `send_now` for a message of a stream, with its prefix in one piece with the frame's head."""
+    def send_message(
+        self, stream: Stream, payload: bytes, compressed: bool, end_stream: bool = False
+    ) -> bool:
+        """Send a message in one frame if the windows take it; else do nothing. The stream is open."""
         length = len(payload)
         size = length + PREFIX
         if (
@@ -204,8 +181,11 @@ class Output:
             output = self._output
             if not output:
                 self.owner.output_ready()
-            output.append(_pack_heads(size << 8, 0, stream.id, compressed, length))
+            # END_STREAM is the lowest flag (section 6.1): true is its octet.
+            output.append(_pack_heads(size << 8, end_stream, stream.id, compressed, length))
             output.append(payload)
+            if end_stream:
+                self._close_local(stream)
             return True
         return False
 

@@ -22,8 +22,8 @@ __all__ = ["read_row"]
 
 # A frame's head and a message's prefix, as three integers of which the one in the middle is the same along a row:
 # length and type; flags, stream, whether the message is compressed, and the upper half of its length; the lower half.
-_heads: Final = Struct(">IQH").unpack_from
-_HEADS: Final = 9 + PREFIX
+_unpack_heads: Final = Struct(">IQH").unpack_from
+_BEFORE: Final = 9 + PREFIX
 # Messages at most: a stream that nobody reads decides between two rows how to keep what comes.
 _LONGEST: Final = 256
 
@@ -47,13 +47,13 @@ def read_row(connection: Connection, stream: Stream, data: bytes, start: int, fr
     limit = min(limit, connection.max_frame_size - PREFIX)
     # The heads of frames are no part of the windows: if they make this too strict, the frame loop knows better.
     stop = min(len(data), start + stream.recv_window, start + connection.recv_window)
-    last, alike, end = len(data) - _HEADS, stream.id << 24, start
-    heads, before, prefix = _heads, _HEADS, PREFIX
+    last, alike, end = len(data) - _BEFORE, stream.id << 24, start
+    unpack, before, prefix = _unpack_heads, _BEFORE, PREFIX
     row: list[tuple[bool, bytes]] = []
     for _ in islice(frames, _LONGEST):
         if end > last:
             break
-        head, middle, length = heads(data, end)
+        head, middle, length = unpack(data, end)
         if middle != alike or head != length + prefix << 8 or length > limit:
             break
         begin = end + before

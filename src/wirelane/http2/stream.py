@@ -80,7 +80,7 @@ class Stream:
         return -1
 
     def on_row(self, row: list[tuple[bool, bytes]]) -> None:
-        """Some DATA frames of one whole message each: whether it is compressed, and its octets. None ends the stream."""
+        """Some DATA frames of one whole message each, none compressed: (False, its octets). None ends the stream."""
         raise NotImplementedError
 
     def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:

@@ -35,6 +35,8 @@ class Route:
         path: "/pkg.Service/Method", as it travels.
         handler: The function; called with the request (a message, or `Requests`) and the context if it takes one,
             or with a stream object when there is an `adapter`.
+        request: The codec of requests; `parse` is its `reader`.
+        reply: The codec of replies; `encode` is its own.
         schema: Where the messages are described, for a runtime schema; else None.
         types: The message types of a typed method, where reflection finds their descriptors.
         background: Calls that go on by themselves and do not hold a drain up (health watches, reflection).
@@ -60,7 +62,7 @@ class Route:
 
     def __post_init__(self) -> None:
         for name, value in (
-            ("parse", self.request.parse or self.request.decode),
+            ("parse", self.request.reader),
             ("encode", self.reply.encode),
             ("name", self.path.removeprefix("/")),
             ("task_name", f"wirelane call {self.path.removeprefix('/')}"),
