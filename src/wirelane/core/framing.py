@@ -57,6 +57,8 @@ class MessageReader:
         limit: The longest message to accept, in bytes as it travels.
 
     Attributes:
+        missing: Bytes that the message which is not whole yet still lacks, as far as known: the rest of its prefix, or all;
+            0 at a boundary.
         holding: What comes is held: `feed` returns no message before `more` has returned the last.
         held: Bytes of whole messages that are held.
     """
@@ -64,7 +66,6 @@ class MessageReader:
     __slots__ = (
         "_fault",
         "_flag",
-        "_have",
         "_length",
         "_limit",
         "_octets",
@@ -72,16 +73,18 @@ class MessageReader:
         "completed",
         "held",
         "holding",
+        "missing",
     )
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._flag = 0
         self._length = -1  # of the message being gathered; -1 until its prefix is whole
-        self._have = 0  # bytes in _pieces: of the prefix, or of the payload once the prefix is read
+        # Of the prefix, or of the payload once the prefix is read.
         self._pieces: list[bytes | bytearray] = []
         self._fault: WirelaneError | None = None
         self._octets = bytearray()  # while holding: whole messages, and the beginning of one
+        self.missing = 0
         self.holding = False
         self.held = 0
         self.completed: list[tuple[bool, bytes]] = []
@@ -94,24 +97,14 @@ class MessageReader:
             return f"<MessageReader {self.held} bytes of messages held, {self.pending} bytes pending>"
         if self._length < 0:
             return f"<MessageReader {self.pending} bytes pending>"
-        return f"<MessageReader {self._have} of {self._length} bytes of a message>"
+        return f"<MessageReader {self._length - self.missing} of {self._length} bytes of a message>"
 
     @property
     def pending(self) -> int:
         """Bytes kept of a message that is not whole yet, its prefix included; 0 at a boundary."""
         if self.holding:
             return len(self._octets) - self.held
-        return self._have if self._length < 0 else self._have + PREFIX
-
-    @property
-    def missing(self) -> int:
-        """Bytes that the message which is not whole yet still lacks, as far as known: the rest of its prefix, or all."""
-        if self.holding:
-            have = self.pending
-            return (
-                PREFIX - have if have < PREFIX else PREFIX + _unpack_from(self._octets, self.held)[1] - have
-            )
-        return PREFIX - self._have if self._length < 0 else self._length - self._have
+        return self.missing and PREFIX + max(self._length, 0) - self.missing
 
     def feed(self, data: bytes) -> list[tuple[bool, bytes]]:
         """Take bytes in; return the messages that are whole now, as (compressed, payload).
@@ -120,7 +113,7 @@ class MessageReader:
             LimitExceeded: A prefix announces a message above the limit.
             PeerError: The flag of a prefix is neither 0 nor 1.
         """
-        if not self._have and self._length < 0:
+        if not self.missing and not self.holding:
             # The hot path: nothing is kept, and mostly exactly one whole message comes.
             size = len(data)
             if size >= PREFIX and self._fault is None:
@@ -132,34 +125,24 @@ class MessageReader:
 
     def _resume(self, data: bytes) -> list[tuple[bool, bytes]]:
         """Go on with what is kept: part of a prefix, or a prefix and part of its payload."""
-        messages: list[tuple[bool, bytes]] = []
         if self.holding:
             self._hold(data)
-            return messages
-        start = 0
+            return []
+        missing = self.missing
+        if len(data) < missing:
+            self._keep(data)
+            self.missing = missing - len(data)
+            return []
+        pieces, self._pieces = self._pieces, []
+        self.missing = 0
         if self._length < 0:
-            start = PREFIX - self._have
-            if len(data) < start:
-                self._keep(data)
-                return messages
-            prefix = b"".join(self._pieces) + data[:start]
-            self._pieces = []
-            self._have = 0
-            flag, length = _unpack_from(prefix)
-            if flag > 1 or length > self._limit:
-                self._fail(flag, length, messages)
-            self._flag, self._length = flag, length
-        missing = self._length - self._have
-        if len(data) - start < missing:
-            self._keep(data[start:] if start else data)
-            return messages
-        self._pieces.append(data[start : start + missing])
-        # join() of one piece of type bytes gives that piece itself: no copy.
-        messages.append((self._flag == 1, b"".join(self._pieces)))
-        self._pieces = []
-        self._have = 0
+            # A prefix that was cut.
+            pieces.append(data)
+            return self._read(b"".join(pieces), 0, [])
         self._length = -1
-        return self._read(data, start + missing, messages)
+        pieces.append(data[:missing])
+        # join() of one piece of type bytes gives that piece itself: no copy.
+        return self._read(data, missing, [(self._flag == 1, b"".join(pieces))])
 
     def _read(self, data: bytes, start: int, messages: list[tuple[bool, bytes]]) -> list[tuple[bool, bytes]]:
         """Read whole messages from `start` on, where one begins; keep what is left."""
@@ -175,7 +158,10 @@ class MessageReader:
             end = start + length
             if end > size:
                 self._flag, self._length = flag, length
-                break
+                self.missing = end - size
+                if start < size:
+                    self._keep(data[start:])
+                return messages
             messages.append((flag == 1, data[start:end]))
             start = end
             if len(messages) == BATCH and size - start >= PREFIX:
@@ -185,6 +171,7 @@ class MessageReader:
                 self.completed = []
                 return messages
         if start < size:
+            self.missing = PREFIX - (size - start)
             self._keep(data[start:])
         return messages
 
@@ -196,8 +183,6 @@ class MessageReader:
             self._octets += _pack(self._flag, self._length)
         self._octets += b"".join(self._pieces)
         self._pieces = []
-        self._have = 0
-        self._length = 0  # so that `feed` goes to `_resume`
         self.holding = True
 
     def _hold(self, data: bytes) -> None:
@@ -206,16 +191,18 @@ class MessageReader:
             raise self._fault
         octets = self._octets
         octets += data
-        size, held, limit = len(octets), self.held, self._limit
+        size, held, limit, missing = len(octets), self.held, self._limit, 0
         while size - held >= PREFIX:
             flag, length = _unpack_from(octets, held)
             if flag > 1 or length > limit:
-                self.held = held
+                self.held, self.missing = held, 0
                 self._fail(flag, length, self.completed)
-            if held + PREFIX + length > size:
+            missing = held + PREFIX + length - size
+            if missing > 0:
                 break
             held += PREFIX + length
-        self.held = held
+        left = size - held
+        self.held, self.missing = held, missing if left >= PREFIX else left and PREFIX - left
 
     def more(self) -> list[tuple[bool, bytes]]:
         """Cut the next messages that are held, and hold no longer when these were the last."""
@@ -236,7 +223,7 @@ class MessageReader:
             self.held -= start
         if self.holding and not self.held:
             self.holding = False
-            self._length = -1
+            self._length, self.missing = -1, 0
             self._octets = bytearray()
             if self._fault is None:
                 self._read(bytes(octets), 0, messages)
@@ -256,11 +243,7 @@ class MessageReader:
         raise self._fault
 
     def _keep(self, data: bytes) -> None:
-        size = len(data)
-        if not size:
-            return
-        self._have += size
-        if size >= _SMALL:
+        if len(data) >= _SMALL:
             self._pieces.append(data)
             return
         last = self._pieces[-1] if self._pieces else None

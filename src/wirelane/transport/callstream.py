@@ -212,11 +212,14 @@ class CallStream(Stream):
             self._wake_reader()
             if len(messages) > BATCH:
                 self._hold_if_many()
-        if not reader.pending and not reader.holding:
+        missing = reader.missing
+        if missing:
+            # However the peer cuts it: its last octets may come with as much padding as a frame can have.
+            if missing + _MOST_PADDING > self.recv_window and (_waits(self._receiver) or _waits(self._whole)):
+                self._make_room()
+        elif not reader.holding:
             # At the end of a message, with none held before it: the next one may go the short way.
             self._reader = None
-        elif reader.pending and (_waits(self._receiver) or _waits(self._whole)):
-            self._make_room()
 
     def _hold_if_many(self) -> None:
         """Messages gather on a stream that nobody reads: cut no more of them, for as objects they need many times the space.
@@ -259,7 +262,7 @@ class CallStream(Stream):
     @property
     def _inside_message(self) -> bool:
         """Whether the octets so far end inside a message."""
-        return self._reader is not None and self._reader.pending > 0
+        return self._reader is not None and self._reader.missing > 0
 
     def _end_messages(self, *, discard: bool = False) -> None:
         """No more will arrive; `discard` also drops what was not taken."""
