@@ -52,7 +52,7 @@ from wirelane.http2.headers import (
     OversizedBlock,
 )
 from wirelane.http2.output import Output, Owner, Stable
-from wirelane.http2.rows import read_row
+from wirelane.http2.rows import LONG, read_row, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -71,8 +71,6 @@ _EXPECTED = {SETTINGS: "the first frame was not SETTINGS", CONTINUATION: "a head
 _OCTETS_PER_STREAM = 256
 # The same for its fields: an octet may be one.
 _FIELDS_PER_STREAM = 16
-# Octets of a frame from which on it is not looked for in a row: its octets cost more than its head.
-_LONG = 4096
 # Gaps in a client's stream identifiers that are known; no client we know of leaves any.
 _GAPS_REMEMBERED = 16
 
@@ -93,6 +91,7 @@ class Connection(Output):
         settings_received: The peer's first SETTINGS have arrived.
         conduct: What the peer did that costs work and moves nothing.
         waiting: Input waits for `resume`.
+        unfinished: The stream of a long DATA frame that is not whole yet, and how many octets are still to come.
         goaway_final: The last GOAWAY of a graceful shutdown, which names the last stream that was taken, was sent.
         ping_policy: Asked for each PING of the peer; False ends the connection. None: every PING is welcome.
         drain_reason: The debug data of the GOAWAYs of a drain.
@@ -134,6 +133,7 @@ class Connection(Output):
         self._kept: list[bytes] = []
         self._kept_size = 0
         self._needed = 0
+        self.unfinished: tuple[Stream, int] | None = None
         self._preface = client
         # The only type that the next frame may have: SETTINGS at first, CONTINUATION inside a block; -1 for any.
         self._expects = SETTINGS
@@ -217,7 +217,11 @@ class Connection(Output):
         streams = self.streams
         self._work = self.limits.max_streams_per_turn
         last = 0  # the stream of the last DATA frame that was read in the short way
-        frames = repeat(None, self.limits.max_frames_per_turn)
+        frames = repeat(True, self.limits.max_frames_per_turn)
+        if self.unfinished is not None:
+            position = read_run(self, self.unfinished[0], data, 0, self.unfinished[1], frames)
+            if self.ended:
+                return
         for _ in frames:
             start = position + 9
             if start > size:
@@ -227,8 +231,20 @@ class Connection(Output):
             length, flags, stream_id = unpack(data, position)
             kind = length & 0xFF
             length >>= 8
-            if length > max_frame_size:
-                raise ProtocolViolation(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} octets")
+            if length >= LONG:  # which no limit of frames is below
+                if length > max_frame_size:
+                    raise ProtocolViolation(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} octets")
+                if kind == DATA and not flags and self._expects < 0:
+                    stream = streams.get(stream_id)
+                    if (
+                        stream is not None
+                        and stream._takes_data
+                        and length <= min(stream.recv_window, self.recv_window)
+                    ):
+                        position = read_run(self, stream, data, start, length, frames)
+                        if self.ended:
+                            break
+                        continue
             end = start + length
             if end > size:
                 self._keep(data[position:], 9 + length)
@@ -247,7 +263,7 @@ class Connection(Output):
                 ):
                     if (
                         stream_id == last
-                        and length < _LONG
+                        and length < LONG
                         and (after := read_row(self, stream, data, start - 9, frames)) >= end
                     ):
                         position = after
@@ -571,7 +587,7 @@ class Connection(Output):
         # Of what came and was not read, too, nothing is kept, nor of what still comes.
         self.waiting = False
         self._kept.clear()
-        self._open_block = None
+        self.unfinished = self._open_block = None
         for stream in streams:
             stream.local_closed = stream.remote_closed = True
             stream._takes_data = False

@@ -268,7 +268,8 @@ def test_the_connection_window_grows_with_the_streams() -> None:
     heard = stream.heard
     link.run(500)
     assert link.server.engine.flow.size == 2 * stream.window
-    assert stream.heard - heard > 0.75 * 16 * MIB * 5
+    # Three quarters of the window at least in each round trip: a quarter may wait to be given back.
+    assert stream.heard - heard > 0.75 * 16 * MIB * 500 / (2 * 50 + 2)
 
 
 def test_a_lazy_reader_holds_one_initial_window_whatever_the_link_carries() -> None:

@@ -33,6 +33,10 @@ class Body(Stream):
         self.told: list[object] = []
         self.rows: list[int] = []
 
+    @property
+    def heard(self) -> int:
+        return sum(len(one[0]) for one in self.told if isinstance(one, tuple))
+
     def row_limit(self) -> int:
         return self.connection.limits.max_receive_message
 
@@ -45,6 +49,18 @@ class Body(Stream):
 
     def on_reset(self, code: int, *, by_peer: bool, reason: str = "") -> None:
         self.told.append(ErrorCode(code))
+
+
+def joined(told: list[object]) -> list[object]:
+    """What a stream was told, with octets that follow each other in one piece: frames have no meaning."""
+    result: list[object] = []
+    for one in told:
+        match result, one:
+            case [*_, (bytes(before), False)], (bytes(data), end):
+                result[-1] = (before + data, end)
+            case _:
+                result.append(one)
+    return result
 
 
 class Server:
@@ -76,7 +92,7 @@ class Server:
 
     def state(self) -> list[object]:
         engine = self.engine
-        streams = [(one.told, one.recv_window, one.remote_closed) for one in self.streams]
+        streams = [(joined(one.told), one.recv_window, one.remote_closed) for one in self.streams]
         return [self.ended, engine.recv_window, sorted(engine.streams), streams, b"".join(engine.take())]
 
 
@@ -169,3 +185,71 @@ def test_a_row_longer_than_the_window_of_the_connection_is_taken_as_its_frames_a
     assert whole.ended is None
     assert len(whole.streams[0].told) == 100
     assert max(whole.streams[0].rows) > 50
+
+
+LETTERS = bytes(index % 251 for index in range(60 * KIB))
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 16 * KIB])
+def test_a_long_frame_is_handed_on_as_it_comes(size: int) -> None:
+    server = Server()
+    octets = frame(DATA, 0, 1, LETTERS[:size])
+    for position in range(0, len(octets), 1000):
+        server.engine.receive(octets[position : position + 1000])
+        heard = server.streams[0].heard
+        assert heard == max(0, min(size, position + 1000 - 9)) * (size >= 4096 or heard == size)
+        assert server.engine.unread == (position + 1000 if not heard else 0)
+        assert server.engine.recv_window == server.engine.limits.connection_window - heard
+        assert server.streams[0].recv_window == 64 * KIB - heard
+    assert joined(server.streams[0].told) == [(LETTERS[:size], False)]
+
+
+def test_long_frames_that_came_together_are_handed_on_together() -> None:
+    server = Server()
+    octets = [frame(DATA, 0, 1, LETTERS[start : start + 9000]) for start in range(0, 27_000, 9000)]
+    server.engine.receive(b"".join(octets) + frame(DATA, 0, 3, LETTERS[:9000]) * 2)
+    assert server.streams[0].told == [(LETTERS[:27_000], False)]
+    assert server.streams[1].told == [(LETTERS[:9000] * 2, False)]
+
+
+@pytest.mark.parametrize("seen", [0, 1, 8999, 9000])
+def test_the_rest_of_a_frame_whose_stream_was_reset_is_passed_over(seen: int) -> None:
+    server = Server()
+    octets = frame(DATA, 0, 1, LETTERS[:9000])
+    server.engine.receive(octets[: 9 + seen])
+    server.engine.reset(server.streams[0], ErrorCode.CANCEL, tell=False)
+    server.engine.receive(octets[9 + seen :] + octets + frame(DATA, 0, 3, message(b"another")))
+    assert server.ended is None
+    assert joined(server.streams[0].told) == ([(LETTERS[:seen], False)] if seen else [])
+    assert server.streams[1].told == [(message(b"another"), False)]
+    assert server.engine.recv_window == server.engine.limits.connection_window - 18_000 - 12
+
+
+def test_a_connection_that_ends_within_a_frame_reads_no_more_of_it() -> None:
+    server = Server()
+    octets = frame(DATA, 0, 1, LETTERS[:9000])
+    server.engine.receive(octets[:100])
+    server.engine.end(ErrorCode.NO_ERROR, "lost")
+    server.engine.receive(octets[100:])
+    assert server.streams[0].told == [(LETTERS[:91], False)]
+    assert server.engine.unfinished is None
+
+
+def test_the_frames_of_a_run_count_as_frames_of_a_turn() -> None:
+    server = Server(max_frames_per_turn=3)
+    server.engine.receive(b"".join(frame(DATA, 0, 1, LETTERS[:5000]) for _ in range(10)))
+    turns = [server.streams[0].heard]
+    while server.engine.waiting:
+        server.engine.resume()
+        turns.append(server.streams[0].heard)
+    assert turns[0] <= 15_000
+    assert all(later - earlier <= 15_000 for earlier, later in pairwise(turns))
+    assert turns[-1] == 50_000
+
+
+@pytest.mark.parametrize(("size", "code"), [(16_384, None), (16_385, ErrorCode.FRAME_SIZE_ERROR)])
+def test_a_run_ends_before_a_frame_that_is_too_long(size: int, code: ErrorCode | None) -> None:
+    server = Server()
+    server.engine.receive(frame(DATA, 0, 1, LETTERS[:9000]) + frame(DATA, 0, 1, LETTERS[:size]))
+    assert server.ended == code
+    assert server.streams[0].told[0] == (LETTERS[:9000] + (b"" if code else LETTERS[:size]), False)
