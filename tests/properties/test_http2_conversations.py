@@ -303,12 +303,12 @@ class Conversation:
             may = (
                 engine.writable
                 and not stream.has_pending
-                and engine._output_size < engine.limits.max_send_buffer
+                and engine.output_size < engine.limits.max_send_buffer
             )
-            before, data = engine._output_size, frame_message(payload)
+            before, data = engine.output_size, frame_message(payload)
             at_once = engine.send_message(stream, payload, False)
             assert at_once == (may and len(data) <= room)
-            assert engine._output_size == before + at_once * len(data)
+            assert engine.output_size == before + at_once * len(data)
             talk.ours.body += data
             if not at_once:
                 engine.send(stream, data)

@@ -73,6 +73,7 @@ class Output:
         send_window: Octets of DATA that the peer takes on the whole connection.
         send_granted: Octets that it has taken or takes, since the start: what was sent is the difference.
         peer_max_frame_size: The longest frame that the peer takes, as far as we make them so long.
+        output_size: Octets of DATA that wait for `take`.
         unsent_replies: Acknowledgements made since the owner could last write.
     """
 
@@ -86,7 +87,7 @@ class Output:
         self.encoder = HeaderEncoder()
         self.unsent_replies = 0
         self._output: list[bytes | memoryview] = []
-        self._output_size = 0
+        self.output_size = 0
         # Streams with octets that wait for a window, in turn.
         self._blocked: OrderedDict[int, Stream] = OrderedDict()
 
@@ -107,7 +108,7 @@ class Output:
         """Return and forget the output."""
         output = self._output
         self._output = []
-        self._output_size = 0
+        self.output_size = 0
         if self.writable:
             self.unsent_replies = 0
         return output
@@ -152,11 +153,18 @@ class Output:
         """
         if stream.local_closed or self.ended:
             return True
+        rest: bytes | memoryview = data
         if prefix:
             if self.send_message(stream, data, prefix[0] == 1, end_stream):
                 return True
-            stream.queue(prefix, False)
-        stream.queue(data, end_stream)
+            # The prefix leaves with as much of the message as its frame has room for.
+            room = self.peer_max_frame_size - PREFIX
+            if len(data) > room:
+                stream.queue(prefix + data[:room], False)
+                rest = memoryview(data)[room:]
+            else:
+                rest = prefix + data
+        stream.queue(rest, end_stream)
         self._blocked[stream.id] = stream
         self.pump_stream(stream)
         return not stream._pending
@@ -173,11 +181,11 @@ class Output:
             and size <= self.peer_max_frame_size
             and self.writable
             and not stream._pending
-            and self._output_size < self.limits.max_send_buffer
+            and self.output_size < self.limits.max_send_buffer
         ):
             stream.send_window -= size
             self.send_window -= size
-            self._output_size += size
+            self.output_size += size
             output = self._output
             if not output:
                 self.owner.output_ready()
@@ -202,14 +210,14 @@ class Output:
             and size <= self.send_window
             and size <= self.peer_max_frame_size
             and self.writable
-            and self._output_size < self.limits.max_send_buffer
+            and self.output_size < self.limits.max_send_buffer
             and not stream.local_closed
             and not self.ended
         ):
             first = self.encoder.encode(head)
             last = self.encoder.encode(trailers)
             self.send_window -= size
-            self._output_size += size
+            self.output_size += size
             pack, identifier = FRAME_HEAD.pack, stream.id
             output = self._output
             if not output:
@@ -235,9 +243,9 @@ class Output:
         while progress and self._blocked:
             progress = False
             for stream in list(self._blocked.values()):
-                if not self._may_write():
+                if self._room() <= 0:
                     return
-                if self._send_frame(stream):
+                if self._send_frames(stream, at_most=1):
                     progress = True
                     if stream.id in self._blocked:
                         # Its turn comes again after the others', also if the window ends here.
@@ -245,30 +253,39 @@ class Output:
 
     def pump_stream(self, stream: Stream) -> None:
         """Send what the windows take of one stream."""
-        while stream.id in self._blocked and self._may_write() and self._send_frame(stream):
-            pass
+        while stream.id in self._blocked and (room := self._room()) > 0:
+            if not self._send_frames(stream, room):
+                return
 
-    def _may_write(self) -> bool:
-        return self.writable and self._output_size < self.limits.max_send_buffer
+    def _room(self) -> int:
+        """Octets that may be added to the output; the last frame may go beyond."""
+        return self.limits.max_send_buffer - self.output_size if self.writable else 0
 
-    def _send_frame(self, stream: Stream) -> bool:
-        """Send one DATA frame of what waits; False if the windows are closed."""
+    def _send_frames(self, stream: Stream, at_most: int) -> bool:
+        """Send at most so many octets, rounded up to whole frames, of what waits first; False if the windows are closed."""
         pending = stream._pending
         if not pending:
             self._blocked.pop(stream.id, None)
             return False
         data, end_stream = pending[0]
+        length, longest = len(data), self.peer_max_frame_size
         # Windows may be below zero (section 6.9.2); an empty frame needs none.
-        size = max(0, min(len(data), self.peer_max_frame_size, stream.send_window, self.send_window))
-        if not size and len(data):
+        size = max(0, min(length, stream.send_window, self.send_window))
+        if not size and length:
             return False
-        last = size == len(data)
+        size = min(size, -(-at_most // longest) * longest)
+        last = size == length
+        output = self._output
+        if not output:
+            self.owner.output_ready()
+        for start in range(0, size or 1, longest):
+            end = min(start + longest, size)
+            flags = END_STREAM if end_stream and end == length else 0
+            output.append(FRAME_HEAD.pack(end - start << 8, flags, stream.id))
+            output.append(data[start:end])
         stream.send_window -= size
         self.send_window -= size
-        self._output_size += size
-        self.write(FRAME_HEAD.pack(size << 8, END_STREAM if last and end_stream else 0, stream.id))
-        if size:
-            self._output.append(data if last else data[:size])
+        self.output_size += size
         if not last:
             pending[0] = (data[size:], end_stream)
             return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -34,6 +35,14 @@ _LINGER = 1.0
 # Messages that one turn of the loop may send on a connection before their senders let others run: a sender that the
 # windows never stop would otherwise keep the loop for as long as it has something to say.
 BURST = 128
+# Octets from which on a part of the output is not worth copying, so that the system takes many in one write.
+_WORTH_A_BUFFER = 8192
+# asyncio's own of these does not tell who writes to stop (CVE-2024-12254).
+_WRITELINES_NEVER_PAUSES = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (
+    3,
+    13,
+    2,
+)
 # Octets that may arrive while the engine has others wait for their turn, before the socket is left alone.
 _MOST_UNREAD = 256 * 1024
 
@@ -167,11 +176,15 @@ class H2Protocol(asyncio.Protocol):
         self.burst = 0
         engine = self.engine
         transport = self._transport
+        large = engine.output_size
         output = engine.take()
         if transport is None or transport.is_closing():
             return
         if output:
-            transport.write(b"".join(output) if len(output) > 1 else output[0])
+            if large > _WORTH_A_BUFFER * len(output) and not _WRITELINES_NEVER_PAUSES:
+                transport.writelines(output)
+            else:
+                transport.write(b"".join(output) if len(output) > 1 else output[0])
             self._unwritten_from = engine.next_stream_id
         if engine.ended:
             self._end_transport()

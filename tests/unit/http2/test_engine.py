@@ -21,6 +21,7 @@ from support.wire_support import (
     WINDOW_UPDATE,
     frame,
 )
+from wirelane.core.framing import frame_message, message_prefix
 from wirelane.core.limits import Limits
 from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
 from wirelane.http2.fields import field
@@ -99,6 +100,43 @@ def test_the_end_of_a_stream_leaves_when_the_owner_may_write_again_without_windo
     side.engine.writable = True
     side.engine.pump()
     assert side.said() == [(DATA, END_STREAM, 1, b"")]
+
+
+@pytest.mark.parametrize(
+    ("size", "frames"),
+    [(20, [25]), (1000, [100, 905]), (16_384 - 5, [100, 16_284]), (40_000, [100, 16_284, 16_384, 7237])],
+)
+def test_a_message_that_waits_leaves_in_as_few_frames_as_the_windows_let(
+    size: int, frames: list[int]
+) -> None:
+    side = Side(client=True)
+    side.engine.receive(initial_window(100))
+    stream, payload = side.open(), bytes(index % 251 for index in range(size))
+    side.said()
+    side.engine.send(stream, payload, prefix=message_prefix(payload), end_stream=True)
+    side.engine.receive(window_update(1, 1_000_000))
+    said = side.said()
+    assert [(kind, flags, len(data)) for kind, flags, _, data in said] == [
+        (DATA, END_STREAM if last else 0, length)
+        for last, length in zip([*[False] * (len(frames) - 1), True], frames, strict=True)
+    ]
+    assert b"".join(data for *_, data in said) == frame_message(payload)
+
+
+def test_a_large_message_fills_no_more_of_the_output_than_the_limit_and_one_frame() -> None:
+    side = Side(client=True)
+    side.engine.receive(initial_window(10_000_000) + window_update(0, 10_000_000))
+    stream, payload = side.open(), bytes(3_000_000)
+    side.said()
+    assert not side.engine.send(stream, payload, prefix=message_prefix(payload))
+    limit, taken = side.engine.limits.max_send_buffer, []
+    while side.engine.output_size:
+        assert side.engine.output_size < limit + 16_384
+        taken.append(side.engine.output_size)
+        side.engine.take()
+        side.engine.pump()
+    assert (len(taken), sum(taken)) == (3, 3_000_005)
+    assert not stream.has_pending
 
 
 def test_blocked_streams_share_the_window_of_the_connection_in_turn() -> None:
