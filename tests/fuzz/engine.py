@@ -4,18 +4,20 @@ An input is one octet of options, one that says how the network cuts, and the oc
 `FRAMES`) as a short form in which every piece becomes a whole frame, so that a search gets past the frame's length.
 
 The same octets go to two engines, whole to one and cut to the other: what both tell their streams, and what they answer,
-must be the same. Their clocks stand still, for what a peer may do depends on time.
+must be the same. Their clocks stand still, for what a peer may do depends on time. Long frames are handed on as they come, and
+windows given back as they are: with `RUNS`, where any frame is long, the two may differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from unittest import mock
 
 import hpack
 
 from wirelane.core.framing import frame_message
 from wirelane.core.limits import Limits
-from wirelane.http2 import Connection, HeaderBlock, Stream
+from wirelane.http2 import Connection, HeaderBlock, Stream, connection, rows
 from wirelane.http2.budget import Conduct
 from wirelane.http2.flow import Flow
 from wirelane.http2.frames import DEFAULT_WINDOW, PREFACE, frame, settings
@@ -25,9 +27,9 @@ from wirelane.transport.heads import check_response, parse_ending, parse_request
 __all__ = ["GREETED", "client", "expand", "server", "shorten"]
 
 # Options.
-GREETED, FRAMES, ANSWER, STUCK, DRAIN, ABANDON, IDLE = 1, 2, 4, 8, 16, 32, 64
+GREETED, FRAMES, ANSWER, STUCK, DRAIN, ABANDON, IDLE, RUNS = 1, 2, 4, 8, 16, 32, 64, 128
 """The peer's preface and SETTINGS went before; the short form; streams are answered; the socket takes nothing; a graceful
-shutdown has begun; the owner gives up in the middle; nobody reads what streams receive."""
+shutdown has begun; the owner gives up in the middle; nobody reads what streams receive; few octets make a long frame."""
 
 LIMITS = Limits(
     max_header_list=1024,
@@ -50,6 +52,8 @@ _HARD_HEADER_LIST = 131_072
 # Octets that an octet of the peer may make us send: a frame of 9 resets a stream, gives a window back, asks for a probe.
 _AMPLIFICATION = 40
 _ANSWER = 200
+# Octets of a frame that are many, with `RUNS`.
+_LONG = 20
 
 _STATUS = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 _REQUEST = (
@@ -173,6 +177,15 @@ class Owner:
         self.over = True
         self.log.append(("over", code, reason))
 
+    def bodies(self) -> dict[int, bytes]:
+        """What came on each stream."""
+        bodies: dict[int, bytes] = {}
+        for one in self.log:
+            match one:
+                case (int(number), "data", bytes(data), _):
+                    bodies[number] = bodies.get(number, b"") + data
+        return bodies
+
     def receive(self, octets: bytes) -> None:
         self.engine.receive(octets)
         while self.engine.waiting:
@@ -260,6 +273,12 @@ def _pieces(octets: bytes, stride: int) -> Iterator[bytes]:
 
 
 def _run(data: bytes, *, client: bool) -> None:
+    long = _LONG if data and data[0] & RUNS else rows.LONG
+    with mock.patch.object(rows, "LONG", long), mock.patch.object(connection, "LONG", long):
+        _run_both(data, client=client)
+
+
+def _run_both(data: bytes, *, client: bool) -> None:
     options, stride = (data[0], data[1]) if len(data) > 1 else (0, 0)
     greeting = settings({}) if client else PREFACE + settings({})
     octets = _octets(options, data[2:], greeting)
@@ -273,9 +292,12 @@ def _run(data: bytes, *, client: bool) -> None:
     for piece in _pieces(octets, stride):
         cut.receive(piece)
     whole.receive(octets)
-    assert cut.log == whole.log
     said = [b"".join(bytes(piece) for piece in owner.engine.take()) for owner in (cut, whole)]
-    assert said[0] == said[1]
+    if options & RUNS:
+        _check_bodies(cut.bodies(), whole.bodies())
+    else:
+        assert cut.log == whole.log
+        assert said[0] == said[1]
     _check_output(said[0], octets, cut, client=client)
     for owner in (cut, whole):
         owner.engine.writable = True
@@ -304,6 +326,13 @@ def _abandon(octets: bytes, stride: int, options: int, *, client: bool) -> None:
     owner.receive(octets)
     owner.engine.end(0, "given up")
     _check_end(owner)
+
+
+def _check_bodies(one: dict[int, bytes], other: dict[int, bytes]) -> None:
+    """Of each stream both heard the same, as far as both heard of it."""
+    for number in one.keys() & other.keys():
+        shorter, longer = sorted((one[number], other[number]), key=len)
+        assert longer.startswith(shorter)
 
 
 def _check_end(owner: Owner) -> None:

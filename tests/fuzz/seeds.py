@@ -16,7 +16,7 @@ import hpack
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, timestamp_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from fuzz.engine import ABANDON, ANSWER, DRAIN, FRAMES, GREETED, IDLE, STUCK, shorten
+from fuzz.engine import ABANDON, ANSWER, DRAIN, FRAMES, GREETED, IDLE, RUNS, STUCK, shorten
 from fuzz.parsers import NAMES
 from support.wire_support import (
     CONTINUATION,
@@ -220,6 +220,7 @@ def _engine(conversations: Iterator[list[bytes]]) -> Iterator[bytes]:
         yield bytes((options, index * 5 % 256)) + octets
         yield bytes((options | FRAMES, index * 5 % 256)) + shorten(octets)
         yield bytes((options | FRAMES | IDLE | ABANDON, index * 7 % 256)) + shorten(octets)
+        yield bytes((options | RUNS, index * 3 % 256)) + octets
     yield b"\0\x05" + PREFACE + frame(SETTINGS, 0, 0)
     yield b"\0\x05GET / HTTP/1.1\r\n\r\n"
 
