@@ -122,8 +122,8 @@ class Flow:
     def frame_size(self) -> int:
         """The longest frame that the peer may send.
 
-        While windows are small so are frames: on a slow link a long one would hold up the answers to other calls, and the
-        last of a request, which counts when it is whole, would hide what the link carries. C-core changes SETTINGS_MAX_FRAME_SIZE with the bandwidth-delay product as well.
+        While windows are small so are frames: on a slow link a long one would hold up the answers to other calls, and one
+        that counts when it is whole, as the last of a request, would hide what the link carries. C-core changes SETTINGS_MAX_FRAME_SIZE with the bandwidth-delay product as well.
         """
         longest = self._connection.limits.max_frame_size
         return longest if self.target >= 4 * longest else DEFAULT_MAX_FRAME_SIZE

@@ -73,10 +73,13 @@ class Stream:
         """A response head, or trailers. Interim responses were skipped."""
 
     def on_data(self, data: bytes, end_stream: bool) -> None:
-        """Octets of the body, padding removed. They must be given back by `return_window` in the end."""
+        """Octets of the body, padding removed: of a frame, of several, or of a part of one, as they came together.
+
+        They must be given back by `return_window` in the end.
+        """
 
     def row_limit(self) -> int:
-        """The longest message that `on_row` takes now; -1 if the stream has its DATA frame by frame."""
+        """The longest message that `on_row` takes now; -1 if the stream has all its DATA by `on_data`."""
         return -1
 
     def on_row(self, row: list[tuple[bool, bytes]]) -> None:

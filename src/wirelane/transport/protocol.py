@@ -1,7 +1,7 @@
 """The HTTP/2 engine bound to an asyncio transport; what client and server connections have in common.
 
 One write per turn of the loop: the engine's first output schedules a flush, and everything that the turn produced
-leaves in one `write`. While the transport's buffer is full, DATA stays with the streams that own it.
+leaves in one `write`, or one `writelines` if it is large. While the transport's buffer is full, DATA stays with the streams that own it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _LINGER = 1.0
 # Messages that one turn of the loop may send on a connection before their senders let others run: a sender that the
 # windows never stop would otherwise keep the loop for as long as it has something to say.
 BURST = 128
-# Octets from which on a part of the output is not worth copying, so that the system takes many in one write.
-_WORTH_A_BUFFER = 8192
+# Octets for each part of the output, heads of frames among them, from which on the system takes the parts uncopied.
+_WORTH_A_BUFFER = 4096
 # asyncio's own of these does not tell who writes to stop (CVE-2024-12254).
 _WRITELINES_NEVER_PAUSES = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (
     3,
@@ -182,7 +182,8 @@ class H2Protocol(asyncio.Protocol):
             return
         if output:
             if large > _WORTH_A_BUFFER * len(output) and not _WRITELINES_NEVER_PAUSES:
-                transport.writelines(output)
+                # asyncio's own would wait for ever for an empty part at the end to leave.
+                transport.writelines([part for part in output if part])
             else:
                 transport.write(b"".join(output) if len(output) > 1 else output[0])
             self._unwritten_from = engine.next_stream_id
