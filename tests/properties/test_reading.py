@@ -6,7 +6,7 @@ Each rule is held against a plain model that sees the whole stream at once and l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wirelane.core.delimiters import Exactly, Matching, ReadRule, UntilEof, UpTo
+from wirelane.core.delimiters import Exactly, Matching, ReadRule, UntilEof, UpTo, line_rule
 from wirelane.core.readbuffer import Markers, ReadBuffer
-from wirelane.errors import LimitExceeded
+from wirelane.errors import CodecError, LimitExceeded
 
 Outcome = tuple[str, bytes]
 
@@ -181,3 +181,88 @@ def test_each_of_all_cuts_gives_the_same(stream: bytes, read: Read) -> None:
     wanted = expected(stream, asked)
     for pieces in every_cut(stream):
         assert observed(pieces, asked) == wanted, pieces
+
+
+class LentLines:
+    """Lines as `Connection.lines` reads them, most of them on loan, beside a plain string of bytes."""
+
+    def __init__(self, marker: str, encoding: str, limit: int, *, keep: bool) -> None:
+        self.rule = line_rule(marker, encoding, limit, keep, "strict")
+        self.marker, self.encoding, self.limit, self.keep = marker.encode(encoding), encoding, limit, keep
+        self.buffer = ReadBuffer()
+        self.rest = b""
+        self.ready: list[str] = []
+
+    def arrive(self, data: bytes) -> None:
+        self.buffer.append(data)
+        self.rest += data
+
+    def unread(self, data: bytes) -> None:
+        self.buffer.unread(data)
+        self.rest = data + self.rest
+
+    def skip(self, size: int) -> None:
+        assert self.buffer.take(size) == self.rest[:size]
+        self.rest = self.rest[size:]
+
+    def line(self, _: object) -> None:
+        assert self.next() == self.expected()
+
+    def look(self, _: object) -> None:
+        assert self.buffer.peek() == self.rest
+
+    def next(self) -> str | None:
+        if not self.ready:
+            self.ready = self.rule.lend(self.buffer)
+        if self.ready:
+            return self.ready.pop()
+        try:
+            return self.rule.take(self.buffer, False)
+        except CodecError:
+            return "no text"
+        except LimitExceeded:
+            return "no end"
+
+    def expected(self) -> str | None:
+        end = self.rest.find(self.marker, 0, self.limit)
+        if end < 0:
+            return "no end" if len(self.rest) >= self.limit else None
+        after = end + len(self.marker)
+        try:
+            line = self.rest[: after if self.keep else end].decode(self.encoding)
+        except UnicodeError:
+            return "no text"
+        self.rest = self.rest[after:]
+        return line
+
+
+BYTES = st.lists(
+    st.sampled_from([b"a", b"bc", b"\n", b"\n", b"\r\n", b"\xc3\xa9", b"\xff"]), max_size=300
+).map(b"".join)
+
+
+@settings(max_examples=300)
+@given(
+    marker=st.sampled_from(["\n", "\r\n", "\u00e9", "a"]),
+    encoding=st.sampled_from(["utf-8", "latin-1", "cp1252"]),
+    limit=st.sampled_from([5, 100, 65_536]),
+    keep=st.booleans(),
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just(LentLines.arrive), BYTES),
+            st.tuples(st.just(LentLines.unread), BYTES),
+            st.tuples(st.just(LentLines.skip), st.integers(0, 20)),
+            *[st.tuples(st.just(LentLines.line), st.none())] * 6,
+            st.tuples(st.just(LentLines.look), st.none()),
+        ),
+        max_size=60,
+    ),
+)
+def test_lines_on_loan_are_the_stream_whatever_is_read_between(
+    marker: str, encoding: str, limit: int, keep: bool, steps: list[tuple[Callable[..., None], object]]
+) -> None:
+    lent = LentLines(marker, encoding, limit, keep=keep)
+    lent.arrive(b"line\n" * 50)
+    for step, argument in steps:
+        step(lent, argument)
+        assert len(lent.buffer) == len(lent.rest) <= lent.buffer.most

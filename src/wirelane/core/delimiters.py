@@ -11,6 +11,7 @@ the network up to there, and no further.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -36,6 +37,9 @@ __all__ = [
 
 
 T_co = TypeVar("T_co", covariant=True)
+
+# Encodings in which no marker begins within a character, and each text has one form in bytes.
+_PLAIN = {"ascii", "utf-8", "iso8859-1"}
 
 
 class ReadRule(Protocol[T_co]):
@@ -113,7 +117,7 @@ class TextLine:
         limit: The longest line in bytes, marker included.
     """
 
-    __slots__ = ("_encoding", "_errors", "_keep", "_markers", "demand")
+    __slots__ = ("_encoding", "_errors", "_keep", "_markers", "_text", "demand")
 
     def __init__(self, markers: Markers, limit: int, *, keep: bool, encoding: str, errors: str) -> None:
         self._markers = markers
@@ -121,6 +125,9 @@ class TextLine:
         self.demand = _at_least("max_bytes", limit, 1)
         self._encoding = encoding
         self._errors = errors
+        # The marker as text, where cutting text comes to the same as cutting bytes, and text is as long as its bytes say.
+        plain = markers.single is not None and errors == "strict" and codecs.lookup(encoding).name in _PLAIN
+        self._text = markers.single.decode(encoding) if plain and markers.single is not None else ""
 
     def take(self, buffer: ReadBuffer, eof: bool) -> str | None:
         raw = buffer.take_line(self._markers, self.demand, keep=self._keep)
@@ -134,6 +141,24 @@ class TextLine:
             buffer.undo()
             decode_text(raw, self._encoding, self._errors)  # says why
             raise
+
+    def lend(self, buffer: ReadBuffer) -> list[str]:
+        """Return lines that are here, the next one last, on loan (see `ReadBuffer.lend_lines`); empty: ask `take`."""
+        if not self._text:
+            return []
+        try:
+            return buffer.lend_lines(self._markers, self.demand, self._cut, self._measure)
+        except UnicodeError:
+            return []  # one of them is no text
+
+    def _cut(self, data: bytes) -> list[str]:
+        lines = data.decode(self._encoding).split(self._text)
+        del lines[-1]  # what follows the last marker: nothing
+        return [line + self._text for line in lines] if self._keep else lines
+
+    def _measure(self, lines: list[str]) -> int:
+        size = len("".join(lines).encode(self._encoding))
+        return size if self._keep else size + len(lines) * len(self._text.encode(self._encoding))
 
     def take_last(self, buffer: ReadBuffer) -> str:
         """Return what is left at the end of the stream as a line; empty if nothing is."""

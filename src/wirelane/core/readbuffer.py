@@ -2,7 +2,8 @@
 
 Contract:
 
-- Nothing is lost: bytes leave only through `take`, `take_line` and `skip`, and `undo` or `unread` put them back.
+- Nothing is lost: bytes leave only through `take`, `take_line` and `skip`, and `undo` or `unread` put them back. Lines that
+  `lend_lines` gives out stay until they are taken off its list.
 - Cost is that of the bytes taken or newly scanned, never of what lies buffered: taking moves an offset, the gap in
   front is closed only when it is the larger half, and a search goes on where the last one for the same markers
   ended (less the longest marker, minus one byte, which may straddle the place).
@@ -13,9 +14,10 @@ How much may be buffered is the business of the connection, which stops reading 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from wirelane.errors import UsageError
 
@@ -67,12 +69,14 @@ class ReadBuffer:
     """Unread bytes. Not thread-safe; holds no lock and starts nothing."""
 
     __slots__ = (
+        "_ahead",
+        "_cut",
         "_data",
         "_end",
         "_end_size",
         "_for",
         "_head",
-        "_lines",
+        "_measure",
         "_scanned",
         "_split",
         "_streak",
@@ -83,26 +87,35 @@ class ReadBuffer:
     def __init__(self) -> None:
         self._data = bytearray()
         self._head = 0
-        self._for: Markers | None = None  # what `_scanned` and `_lines` were searched for
+        self._for: Markers | None = None  # what `_scanned` and `_ahead` were searched for
         self._scanned = 0  # bytes at the front in which no marker of `_for` ends
-        self._lines: list[bytes] = []  # complete lines at the front, cut already, the next one last
-        self._end = b""  # the marker that ended each of `_lines`
-        self._end_size = 0
-        self._tail = 0  # `_scanned` once `_lines` is used up
+        # Lines at the front that are cut already, the next one last. Taking one takes it off the list and nothing else: the
+        # head moves, by what is missing from the list, when anything else is done (`settle`).
+        self._ahead: list[Any] = []
+        self._cut = 0  # bytes of them all, when they were cut, markers included
+        self._measure: Callable[[list[Any]], int] = _octets  # says how many they are now, without markers
+        self._end = b""  # the marker that ended each of them, if they are bytes
+        self._end_size = 0  # of the marker that is missing from each
+        self._tail = 0  # `_scanned` once they are used up
         self._split = _FIRST_SPLIT
         self._streak = 0
         self._taken = 0
 
     def __len__(self) -> int:
-        return len(self._data) - self._head
+        return len(self._data) - self._head - (self._cut and self._taken_ahead())
 
     def __repr__(self) -> str:
         return f"<ReadBuffer {len(self)} bytes>"
 
     @property
+    def most(self) -> int:
+        """Bytes that are held: those that are unread, and some that were read a moment ago. Cheap."""
+        return len(self._data) - self._head
+
+    @property
     def scanned(self) -> int:
         """Bytes at the front that are known to end none of the markers searched for last."""
-        return 0 if self._lines else self._scanned
+        return 0 if self._cut else self._scanned
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         """Add bytes at the end."""
@@ -119,6 +132,7 @@ class ReadBuffer:
 
     def peek(self, size: int | None = None) -> bytes:
         """Return the first `size` bytes, or all of them, and leave them where they are."""
+        self.settle()
         head = self._head
         end = len(self._data) if size is None else min(len(self._data), head + size)
         return bytes(memoryview(self._data)[head:end])
@@ -131,21 +145,21 @@ class ReadBuffer:
 
     def skip(self, size: int) -> None:
         """Remove the first `size` bytes; there must be that many."""
-        self._forget_lines()
+        self.settle()
         self._advance(size)
         self._streak = 0
         self._split = _FIRST_SPLIT
 
     def undo(self) -> None:
         """Put back what the last `take`, `skip` or `take_line` removed; only right after it."""
-        self._forget_lines()
+        self.settle()
         self._head -= self._taken
         self._taken = 0
         self._scanned = 0
 
     def unread(self, data: bytes | bytearray | memoryview) -> None:
         """Put bytes in front of the unread ones. Where that many were taken before, they go into the gap."""
-        self._forget_lines()
+        self.settle()
         size, head = len(data), self._head
         if size <= head:
             self._data[head - size : head] = data
@@ -162,8 +176,8 @@ class ReadBuffer:
         Returns:
             Where it ends and how long it is, or None if none ends there (yet).
         """
-        if self._lines or (self._for is not markers and self._for != markers):
-            self._forget_lines()
+        self.settle()
+        if self._for is not markers and self._for != markers:
             self._for = markers
             self._scanned = 0
         data, head, align = self._data, self._head, markers.align
@@ -194,16 +208,12 @@ class ReadBuffer:
             limit: The longest line, marker included.
             keep: Leave the marker at the end of what is returned.
         """
-        lines = self._lines
-        if lines and self._for is markers:
-            line = lines[-1]
+        if self._ahead and self._for is markers and self._end:
+            line: bytes = self._ahead[-1]
             size = len(line) + self._end_size
             if size <= limit:
-                del lines[-1]
-                if not lines:
-                    self._scanned = self._tail
+                del self._ahead[-1]
                 self._taken = size
-                self._head += size
                 return line + self._end if keep else line
         found = self.find(markers, limit)
         if found is None:
@@ -216,6 +226,56 @@ class ReadBuffer:
             self._cut_ahead(markers.single)
         return result
 
+    def lend_lines(
+        self,
+        markers: Markers,
+        limit: int,
+        cut: Callable[[bytes], list[str]],
+        measure: Callable[[list[str]], int],
+    ) -> list[str]:
+        """Return lines at the front as text, the next one last: who takes one off the end of the list has read it.
+
+        They are on loan: whatever else is done with the buffer empties the list first. It is empty if no line ends within the
+        first `limit` bytes. How many are lent doubles as with `take_line`.
+
+        Args:
+            markers: What ends a line; a single one.
+            limit: The longest line, marker included.
+            cut: Bytes of whole lines to lines, in order. What it raises is raised, and changes nothing.
+            measure: Some of these lines to how many bytes they were, markers included.
+        """
+        marker = markers.single
+        found = self.find(markers, limit)
+        if found is None or marker is None:
+            return []
+        head, end = self._head, found[0]
+        last = self._data.rfind(marker, head + end, head + min(self._split, limit))
+        if last >= 0:
+            end = last + len(marker) - head
+        try:
+            lines = cut(self.peek(end))
+        except ValueError:
+            # Not text. Where lines are tried one by one, few bytes are tried each time.
+            self._split = _FIRST_SPLIT
+            raise
+        lines.reverse()
+        self._split = min(self._split * 2, _LARGEST_SPLIT)
+        self._ahead, self._cut, self._measure = lines, end, measure
+        self._end, self._end_size, self._tail = b"", 0, 0
+        return lines
+
+    def settle(self) -> None:
+        """Count what was taken of lines that were cut ahead, or lent, and forget the others: they are cut again."""
+        if self._cut:
+            self._head += self._taken_ahead()
+            self._scanned = 0 if self._ahead else self._tail
+            self._cut = 0
+            self._ahead.clear()
+
+    def _taken_ahead(self) -> int:
+        ahead = self._ahead
+        return self._cut - self._measure(ahead) - len(ahead) * self._end_size
+
     def _advance(self, size: int) -> None:
         self._head += size
         self._taken = size
@@ -223,18 +283,16 @@ class ReadBuffer:
         # What was found out of alignment may be in alignment now.
         self._scanned = scanned if scanned > 0 and (self._for is None or size % self._for.align == 0) else 0
 
-    def _forget_lines(self) -> None:
-        if self._lines:
-            self._lines.clear()
-            self._scanned = 0
-
     def _cut_ahead(self, marker: bytes) -> None:
-        lines = self.peek(self._split).split(marker)
+        data = self.peek(self._split)
+        lines = data.split(marker)
         self._split = min(self._split * 2, _LARGEST_SPLIT)
-        tail = lines.pop()
+        tail = len(lines.pop())
         if lines:
             lines.reverse()
-            self._lines = lines
-            self._end = marker
-            self._end_size = len(marker)
-            self._tail = len(tail)
+            self._ahead, self._cut, self._measure = lines, len(data) - tail, _octets
+            self._end, self._end_size, self._tail = marker, len(marker), tail
+
+
+def _octets(lines: list[bytes]) -> int:
+    return sum(map(len, lines))

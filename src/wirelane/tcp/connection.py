@@ -348,21 +348,33 @@ class Connection:
 
 
 class Lines:
-    """The lines of a connection; see `Connection.lines`. Its place is the connection's: nothing is kept here."""
+    """The lines of a connection; see `Connection.lines`.
 
-    __slots__ = ("_protocol", "_rule", "_timeout")
+    Its place is the connection's. Lines that are ready here are on loan: whoever reads otherwise gets them.
+    """
+
+    __slots__ = ("_protocol", "_ready", "_rule", "_timeout")
 
     def __init__(self, protocol: TcpProtocol, rule: TextLine, timeout: float | None) -> None:
         self._protocol = protocol
         self._rule = rule
         Deadline.after(timeout)  # refuses what is no timeout
         self._timeout = timeout
+        self._ready: list[str] = []
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> str:
+        if self._ready:
+            return self._ready.pop()
+        return await self._next()
+
+    async def _next(self) -> str:
         protocol = self._protocol
+        self._ready = protocol.lend_lines(self._rule)
+        if self._ready:
+            return self._ready.pop()
         line = protocol.take_ready(self._rule)
         if line is not None:
             return line

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from wirelane.core.deadline import Deadline
-from wirelane.core.delimiters import ReadRule
+from wirelane.core.delimiters import ReadRule, TextLine
 from wirelane.core.limits import Limits
 from wirelane.core.readbuffer import ReadBuffer
 from wirelane.errors import (
@@ -83,7 +83,7 @@ class TcpProtocol(asyncio.Protocol):
         if self.closed:
             return
         self.buffer.append(data)
-        if self._receiving and len(self.buffer) >= max(self.limits.read_buffer, self._demand):
+        if self._receiving and self.buffer.most >= max(self.limits.read_buffer, self._demand):
             self._pause()
         self._wake_reader()
 
@@ -130,6 +130,15 @@ class TcpProtocol(asyncio.Protocol):
         if data is not None and not self._receiving:
             self._resume_if_below(self._low)
         return data
+
+    def lend_lines(self, rule: TextLine) -> list[str]:
+        """Return lines that are here, on loan (see `ReadBuffer.lend_lines`); empty where `take_ready` knows more."""
+        if self.reading or self.closed:
+            return []
+        lines = rule.lend(self.buffer)
+        if not self._receiving:
+            self._resume_if_below(self._low)
+        return lines
 
     async def read(self, rule: ReadRule[T], timeout: float | None) -> T:
         """Return the first result of `rule`, waiting up to `timeout` seconds in all.
@@ -221,7 +230,8 @@ class TcpProtocol(asyncio.Protocol):
             self.transport.pause_reading()
 
     def _resume_if_below(self, size: int) -> None:
-        if len(self.buffer) >= size:
+        # Lines that were cut ahead count until the last is taken, or another read asks for more than they are.
+        if self.buffer.most >= size:
             return
         transport = self.transport
         if transport is not None and not self.ended and not transport.is_closing():
@@ -344,5 +354,6 @@ class TcpProtocol(asyncio.Protocol):
 
     def _close_here(self) -> None:
         self.closed = True
+        self.buffer.settle()
         self._wake_reader()
         self.sender.wake()

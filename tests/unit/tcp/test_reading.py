@@ -158,6 +158,38 @@ async def test_many_lines_come_through_in_order() -> None:
         assert [line async for line in connection.lines()] == wanted
 
 
+async def test_whoever_reads_otherwise_gets_the_lines_that_were_ready() -> None:
+    async with pair() as (connection, peer):
+        await peer.say(b"one\ntwo\nthree\nfour\nfive\nsix\n")
+        await until(lambda: connection.buffered == 28)
+        async for line in connection.lines():
+            assert line == "one"
+            break
+        assert (connection.buffered, connection.peek(4)) == (24, b"two\n")
+        lines, others = connection.lines(), connection.lines(keep_marker=True)
+        assert [await anext(lines), await anext(others), await anext(lines)] == ["two", "three\n", "four"]
+        assert await connection.read_exactly(2) == b"fi"
+        connection.unread(b"cle")
+        assert await anext(lines) == "cleve"
+        assert connection.buffered == 4
+        await connection.close()
+        with pytest.raises(ClosedError):
+            await anext(lines)
+
+
+async def test_a_line_that_is_not_text_stops_none_before_or_after_it() -> None:
+    async with pair() as (connection, peer):
+        await peer.say(b"1\n2\n\xff\n3\n4\n")
+        await until(lambda: connection.buffered == 10)
+        lines = connection.lines()
+        assert [await anext(lines), await anext(lines)] == ["1", "2"]
+        for _ in range(2):
+            with pytest.raises(CodecError):
+                await anext(lines)
+        assert await connection.read(marker=b"\n") == b"\xff\n"
+        assert [await anext(lines), await anext(lines)] == ["3", "4"]
+
+
 async def test_chunks_are_the_stream_in_pieces() -> None:
     async with pair() as (connection, peer):
         blob = bytes(range(256)) * 2048
