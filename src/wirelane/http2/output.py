@@ -245,6 +245,9 @@ class Output:
             for stream in list(self._blocked.values()):
                 if self._room() <= 0:
                     return
+                if self.send_window <= 0 and stream._pending and len(stream._pending[0][0]):
+                    # Seen from here, because a peer may open the window by an octet at a time for many streams.
+                    continue
                 if self._send_frames(stream, at_most=1):
                     progress = True
                     if stream.id in self._blocked:
