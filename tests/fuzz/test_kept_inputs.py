@@ -35,4 +35,4 @@ def test_inputs_are_kept_and_sorted_as_they_would_be_written(name: str) -> None:
 
 
 def test_the_corpus_stays_small() -> None:
-    assert sum(kept.path_of(name).stat().st_size for name in TARGETS) < 300 * 1024
+    assert sum(kept.path_of(name).stat().st_size for name in TARGETS) < 320 * 1024
