@@ -243,7 +243,7 @@ BYTES = st.lists(
 
 @settings(max_examples=300)
 @given(
-    marker=st.sampled_from(["\n", "\r\n", "\u00e9", "a"]),
+    marker=st.sampled_from(["\n", "\r\n", "\n\n", "\u00e9", "a"]),
     encoding=st.sampled_from(["utf-8", "latin-1", "cp1252"]),
     limit=st.sampled_from([5, 100, 65_536]),
     keep=st.booleans(),

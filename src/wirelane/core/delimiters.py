@@ -153,7 +153,7 @@ class TextLine:
 
     def _cut(self, data: bytes) -> list[str]:
         lines = data.decode(self._encoding).split(self._text)
-        del lines[-1]  # what follows the last marker: nothing
+        lines.pop()  # what follows the last marker
         return [line + self._text for line in lines] if self._keep else lines
 
     def _measure(self, lines: list[str]) -> int:

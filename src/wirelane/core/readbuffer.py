@@ -241,7 +241,7 @@ class ReadBuffer:
         Args:
             markers: What ends a line; a single one.
             limit: The longest line, marker included.
-            cut: Bytes of whole lines to lines, in order. What it raises is raised, and changes nothing.
+            cut: Bytes to the whole lines in them, in order. What it raises is raised, and changes nothing.
             measure: Some of these lines to how many bytes they were, markers included.
         """
         marker = markers.single
@@ -253,11 +253,15 @@ class ReadBuffer:
         if last >= 0:
             end = last + len(marker) - head
         try:
+            data = self.peek(end)
             lines = cut(self.peek(end))
         except ValueError:
             # Not text. Where lines are tried one by one, few bytes are tried each time.
             self._split = _FIRST_SPLIT
             raise
+        if len(marker) > 1:
+            # One that overlaps itself may end at `end`, and yet be none when looked for from the left.
+            end = measure(lines)
         lines.reverse()
         self._split = min(self._split * 2, _LARGEST_SPLIT)
         self._ahead, self._cut, self._measure = lines, end, measure

@@ -177,6 +177,15 @@ async def test_whoever_reads_otherwise_gets_the_lines_that_were_ready() -> None:
             await anext(lines)
 
 
+async def test_a_marker_that_overlaps_itself_is_found_from_the_left() -> None:
+    async with pair() as (connection, peer):
+        await peer.say(b"one\n\n\n\n\nrest")
+        await until(lambda: connection.buffered == 12)
+        lines = connection.lines(marker="\n\n")
+        assert [await anext(lines), await anext(lines)] == ["one", ""]
+        assert await connection.read_exactly(5) == b"\nrest"
+
+
 async def test_a_line_that_is_not_text_stops_none_before_or_after_it() -> None:
     async with pair() as (connection, peer):
         await peer.say(b"1\n2\n\xff\n3\n4\n")
