@@ -126,8 +126,9 @@ class TextLine:
         self._encoding = encoding
         self._errors = errors
         # The marker as text, where cutting text comes to the same as cutting bytes, and text is as long as its bytes say.
-        plain = markers.single is not None and errors == "strict" and codecs.lookup(encoding).name in _PLAIN
-        self._text = markers.single.decode(encoding) if plain and markers.single is not None else ""
+        single = markers.single
+        plain = errors == "strict" and codecs.lookup(encoding).name in _PLAIN
+        self._text = single.decode(encoding) if plain and single is not None else ""
 
     def take(self, buffer: ReadBuffer, eof: bool) -> str | None:
         raw = buffer.take_line(self._markers, self.demand, keep=self._keep)

@@ -104,7 +104,9 @@ class MessageReader:
         """Bytes kept of a message that is not whole yet, its prefix included; 0 at a boundary."""
         if self.holding:
             return len(self._octets) - self.held
-        return self.missing and PREFIX + max(self._length, 0) - self.missing
+        if not self.missing:
+            return 0
+        return PREFIX + max(self._length, 0) - self.missing
 
     def feed(self, data: bytes) -> list[tuple[bool, bytes]]:
         """Take bytes in; return the messages that are whole now, as (compressed, payload).
@@ -201,8 +203,9 @@ class MessageReader:
             if missing > 0:
                 break
             held += PREFIX + length
-        left = size - held
-        self.held, self.missing = held, missing if left >= PREFIX else left and PREFIX - left
+        if 0 < size - held < PREFIX:
+            missing = PREFIX - (size - held)
+        self.held, self.missing = held, max(missing, 0)
 
     def more(self) -> list[tuple[bool, bytes]]:
         """Cut the next messages that are held, and hold no longer when these were the last."""

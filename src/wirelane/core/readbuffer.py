@@ -73,7 +73,6 @@ class ReadBuffer:
         "_cut",
         "_data",
         "_end",
-        "_end_size",
         "_for",
         "_head",
         "_measure",
@@ -93,9 +92,8 @@ class ReadBuffer:
         # head moves, by what is missing from the list, when anything else is done (`settle`).
         self._ahead: list[Any] = []
         self._cut = 0  # bytes of them all, when they were cut, markers included
-        self._measure: Callable[[list[Any]], int] = _octets  # says how many they are now, without markers
+        self._measure: Callable[[list[Any]], int] = len  # says how many bytes are left of them
         self._end = b""  # the marker that ended each of them, if they are bytes
-        self._end_size = 0  # of the marker that is missing from each
         self._tail = 0  # `_scanned` once they are used up
         self._split = _FIRST_SPLIT
         self._streak = 0
@@ -210,7 +208,7 @@ class ReadBuffer:
         """
         if self._ahead and self._for is markers and self._end:
             line: bytes = self._ahead[-1]
-            size = len(line) + self._end_size
+            size = len(line) + len(self._end)
             if size <= limit:
                 del self._ahead[-1]
                 self._taken = size
@@ -253,7 +251,7 @@ class ReadBuffer:
         if last >= 0:
             end = last + len(marker) - head
         try:
-            data = self.peek(end)
+            self.peek(end)
             lines = cut(self.peek(end))
         except ValueError:
             # Not text. Where lines are tried one by one, few bytes are tried each time.
@@ -262,23 +260,20 @@ class ReadBuffer:
         if len(marker) > 1:
             # One that overlaps itself may end at `end`, and yet be none when looked for from the left.
             end = measure(lines)
-        lines.reverse()
-        self._split = min(self._split * 2, _LARGEST_SPLIT)
-        self._ahead, self._cut, self._measure = lines, end, measure
-        self._end, self._end_size, self._tail = b"", 0, 0
+        self._keep_ahead(lines, end, measure)
         return lines
 
     def settle(self) -> None:
         """Count what was taken of lines that were cut ahead, or lent, and forget the others: they are cut again."""
         if self._cut:
             self._head += self._taken_ahead()
+            # Behind the last of them was searched as well; behind any other was not, as far as this knows.
             self._scanned = 0 if self._ahead else self._tail
             self._cut = 0
             self._ahead.clear()
 
     def _taken_ahead(self) -> int:
-        ahead = self._ahead
-        return self._cut - self._measure(ahead) - len(ahead) * self._end_size
+        return self._cut - self._measure(self._ahead)
 
     def _advance(self, size: int) -> None:
         self._head += size
@@ -290,13 +285,23 @@ class ReadBuffer:
     def _cut_ahead(self, marker: bytes) -> None:
         data = self.peek(self._split)
         lines = data.split(marker)
-        self._split = min(self._split * 2, _LARGEST_SPLIT)
         tail = len(lines.pop())
-        if lines:
-            lines.reverse()
-            self._ahead, self._cut, self._measure = lines, len(data) - tail, _octets
-            self._end, self._end_size, self._tail = marker, len(marker), tail
 
+        def measure(lines: list[bytes]) -> int:
+            return sum(map(len, lines)) + len(lines) * len(marker)
 
-def _octets(lines: list[bytes]) -> int:
-    return sum(map(len, lines))
+        self._keep_ahead(lines, len(data) - tail, measure, end=marker, tail=tail)
+
+    def _keep_ahead(
+        self,
+        lines: list[Any],
+        size: int,
+        measure: Callable[[list[Any]], int],
+        *,
+        end: bytes = b"",
+        tail: int = 0,
+    ) -> None:
+        """Keep lines that were cut, so many bytes in all; the next cut is of twice as much."""
+        lines.reverse()
+        self._split = min(self._split * 2, _LARGEST_SPLIT)
+        self._ahead, self._cut, self._measure, self._end, self._tail = lines, size, measure, end, tail

@@ -231,7 +231,7 @@ class Connection(Output):
             length, flags, stream_id = unpack(data, position)
             kind = length & 0xFF
             length >>= 8
-            if length >= LONG:  # which no limit of frames is below
+            if length >= LONG:  # all that may be too long are
                 if length > max_frame_size:
                     raise ProtocolViolation(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} octets")
                 if kind == DATA and not flags and self._expects < 0:

@@ -354,6 +354,6 @@ class TcpProtocol(asyncio.Protocol):
 
     def _close_here(self) -> None:
         self.closed = True
-        self.buffer.settle()
+        self.buffer.settle()  # lines on loan are read no more
         self._wake_reader()
         self.sender.wake()

@@ -38,11 +38,8 @@ BURST = 128
 # Octets for each part of the output, heads of frames among them, from which on the system takes the parts uncopied.
 _WORTH_A_BUFFER = 4096
 # asyncio's own of these does not tell who writes to stop (CVE-2024-12254).
-_WRITELINES_NEVER_PAUSES = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (
-    3,
-    13,
-    2,
-)
+_NEVER_PAUSES = (((3, 12), (3, 12, 9)), ((3, 13), (3, 13, 2)))  # from, and mended in
+_WRITELINES_NEVER_PAUSES = any(since <= sys.version_info < mended for since, mended in _NEVER_PAUSES)
 # Octets that may arrive while the engine has others wait for their turn, before the socket is left alone.
 _MOST_UNREAD = 256 * 1024
 
