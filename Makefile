@@ -4,7 +4,7 @@
 #   PYTEST_ARGS=...  further arguments for pytest: make test PYTEST_ARGS='-k metadata -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-uvloop check interop interop-full fuzz bench costs fix protos clean
+.PHONY: help env demo test test-all test-uvloop check interop interop-full fuzz bench costs fix protos system-packages clean
 export PYTHON PYTEST_ARGS
 
 help: ## what there is to make
@@ -59,6 +59,9 @@ fix: ## let ruff format, and mend what it can
 protos: ## generate the descriptors of protos/ again
 	@tools/env.sh dev
 	@.venv/bin/python tools/make_protos.py
+
+system-packages: ## install the servers and proxies of others that tests speak to (Debian, as root)
+	@tools/system_packages.sh
 
 clean: ## remove environments, caches and builds
 	rm -rf .venv .venv-3.* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -78,3 +78,83 @@ def test_make_alone_lists_what_it_can_make() -> None:
     )
     for target in ("demo", "test", "test-all", "check", "bench", "clean"):
         assert f"make {target} " in done.stdout
+
+
+@pytest.fixture
+def system_packages(tmp_path: Path):
+    """Run tools/system_packages.sh on a machine that has only these programs; return its status and words."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    # The script adds the places of daemons to its path: here they are empty.
+    script = tmp_path / "system_packages.sh"
+    text = (ROOT / "tools" / "system_packages.sh").read_text(encoding="utf-8")
+    assert ":/usr/local/sbin:/usr/sbin:/sbin" in text
+    assert "policy=/usr/sbin/policy-rc.d" in text
+    text = text.replace(":/usr/local/sbin:/usr/sbin:/sbin", "").replace("policy=/usr", f"policy={tmp_path}")
+    script.write_text(text, encoding="utf-8")
+    (tmp_path / "sbin").mkdir()
+    for name in ("sh", "cat", "rm", "mktemp", "chmod", "env"):
+        (programs / name).symlink_to(shutil.which(name) or name)
+
+    def run(**others: str) -> tuple[int, str]:
+        for name, text in others.items():
+            path = programs / name.replace("_", "-")
+            path.write_text(text)
+            path.chmod(0o755)
+        done = subprocess.run(
+            ["sh", str(script)],
+            env={"PATH": str(programs), "TMPDIR": str(tmp_path)},
+            capture_output=True, text=True, check=False, timeout=50,
+        )  # fmt: skip
+        assert done.stdout == ""
+        assert not (tmp_path / "sbin" / "policy-rc.d").exists(), "it left its policy behind"
+        return done.returncode, done.stderr
+
+    return run
+
+
+ROOT_USER = "#!/bin/sh\necho 0\n"
+SOMEBODY = "#!/bin/sh\necho 1000\n"
+# Notes what it is asked for, and whether services may start meanwhile; says no to the first install.
+APT_GET = """#!/bin/sh
+here=${0%/*}/..
+echo "$*" >>"$here/asked"
+"$here/sbin/policy-rc.d"
+[ $? -eq 101 ] || echo "services may start" >>"$here/asked"
+case "$1" in
+    update) exit 0 ;;
+    install) [ -e "$here/updated" ] && exit 0; : >"$here/updated"; echo "E: Unable to locate package"; exit 100 ;;
+esac
+"""
+BROKEN_APT_GET = "#!/bin/sh\necho 'E: no network here'; exit 100\n"
+
+
+def test_without_apt_get_it_names_what_the_tests_will_lack_and_goes_on(system_packages) -> None:
+    status, words = system_packages(microsocks="#!/bin/sh\n")
+    assert status == 0
+    assert "danted tinyproxy squid socat" in words
+    assert "microsocks" not in words
+    assert "skipped" in words
+
+
+def test_who_is_not_root_is_told_what_to_type(system_packages) -> None:
+    status, words = system_packages(id=SOMEBODY, apt_get=APT_GET)
+    assert status == 0
+    assert "sudo apt-get install microsocks dante-server tinyproxy squid-openssl" in words
+
+
+def test_root_gets_the_packages_from_fresh_lists_and_no_service_is_started(
+    system_packages, tmp_path: Path
+) -> None:
+    status, words = system_packages(id=ROOT_USER, apt_get=APT_GET)
+    assert status == 0, words
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [line.split()[0] for line in asked] == ["install", "update", "install"]
+    assert "squid-openssl" in asked[2]
+
+
+def test_packages_that_cannot_be_installed_are_a_failure_in_the_words_of_apt_get(system_packages) -> None:
+    status, words = system_packages(id=ROOT_USER, apt_get=BROKEN_APT_GET)
+    assert status == 1
+    assert "E: no network here" in words
+    assert "could not install" in words
