@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from wirelane.errors import TlsError as TlsError
     from wirelane.errors import UsageError as UsageError
     from wirelane.errors import WirelaneError as WirelaneError
+    from wirelane.net.options import SocketOptions as SocketOptions
+    from wirelane.net.proxy import ProxyConfig as ProxyConfig
     from wirelane.net.tls import TlsConfig as TlsConfig
     from wirelane.status import StatusCode as StatusCode
 else:
@@ -57,6 +59,7 @@ __all__ = [
     "Limits",
     "Metadata",
     "PeerError",
+    "ProxyConfig",
     "ProxyError",
     "ReadTimeout",
     "ResolveError",
@@ -64,6 +67,7 @@ __all__ = [
     "Schema",
     "SchemaError",
     "SendTimeout",
+    "SocketOptions",
     "StatusCode",
     "TlsConfig",
     "TlsError",

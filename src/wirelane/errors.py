@@ -6,7 +6,7 @@ WirelaneError
 |  `- DeadlineExceeded    also TimeoutError; there is no class per status code otherwise
 |- ConnectError           also OSError; carries every attempt (address, cause)
 |- ConnectionLost         also ConnectionError; the peer reset, or TLS ended without close_notify
-|- ProxyError             the proxy refused, or spoke no proxy protocol
+|- ProxyError             a proxy was not reached, refused, or spoke no proxy protocol
 |- TlsError               handshake, certificate or name; a plaintext peer
 |- ResolveError           the name has no address
 |- PeerError              the remote broke the protocol
@@ -277,13 +277,29 @@ class _StepError(WirelaneError):
 
 
 class ProxyError(_StepError):
-    """The proxy refused, or does not speak its protocol. Never carries a password.
+    """A proxy could not be reached, refused, or does not speak its protocol. Never carries a user or a password.
 
     Attributes:
-        host: The proxy.
-        step: What was being done ("CONNECT", "SOCKS5 greeting", ...).
+        host: The proxy, as host:port.
+        step: What was being done: "connect", "TLS handshake", "greeting", "authentication", "CONNECT" or "resolve".
         hint: What to try.
+        kind: Of the proxy: "socks4", "socks4a", "socks5", "socks5h", "http" or "https".
+        code: What it answered: the status of HTTP, or the reply code of SOCKS; None if it gave none.
     """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        host: str | None = None,
+        step: str | None = None,
+        hint: str | None = None,
+        kind: str | None = None,
+        code: int | None = None,
+    ) -> None:
+        super().__init__(message, host=host, step=step, hint=hint)
+        self.kind = kind
+        self.code = code
 
 
 class TlsError(_StepError):

@@ -68,10 +68,17 @@ def _schema(given: dict[str, Any]) -> Schema | None:
             cert=given.get("cert"),
             key=given.get("key"),
             server_name=given.get("server_name"),
+            proxy=given.get("proxy") or (),
             connect_timeout=_PATIENCE,
         )
         return run(
-            reflect(target, tls=connection.tls_settings(), limits=connection.limits(), timeout=_PATIENCE)
+            reflect(
+                target,
+                tls=connection.tls_settings(),
+                proxy=connection.proxies(),
+                limits=connection.limits(),
+                timeout=_PATIENCE,
+            )
         )
     except (WirelaneError, OSError):
         return None

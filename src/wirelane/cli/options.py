@@ -159,6 +159,7 @@ class ConnectionOptions:
     cert: str | None
     key: str | None
     server_name: str | None
+    proxy: tuple[str, ...]
     connect_timeout: float
 
     def __post_init__(self) -> None:
@@ -201,6 +202,10 @@ class ConnectionOptions:
             verify=not self.insecure,
         )
 
+    def proxies(self) -> str | tuple[str, ...] | None:
+        """Return what the library takes as `proxy=`."""
+        return self.proxy[0] if len(self.proxy) == 1 else self.proxy or None
+
     def limits(self) -> Limits:
         """Return the library's limits, with the time for connecting."""
         from wirelane.core.limits import Limits
@@ -223,6 +228,13 @@ connection_options: Final = _group(
         click.option("--cert", metavar="FILE", help="Our own certificate, for mutual TLS."),
         click.option("--key", metavar="FILE", help="Its private key."),
         click.option("--server-name", metavar="NAME", help="The name that the certificate must have."),
+        click.option(
+            "--proxy",
+            multiple=True,
+            metavar="URL|env",
+            help="Go through socks5://user:pw@host:port, socks4, socks4a, socks5h, http or https; twice for a chain of two. "
+            "env: what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.",
+        ),
         click.option(
             "--connect-timeout", type=Seconds(), default=10.0, show_default=True, help="For connecting."
         ),

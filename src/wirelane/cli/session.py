@@ -118,6 +118,7 @@ class Session:
             self.target,
             schema="reflection" if self.files is None else self.files,
             tls=self.connection.tls_settings(),
+            proxy=self.connection.proxies(),
             metadata=pairs,
             limits=self.connection.limits(),
             options=ChannelOptions(

@@ -194,6 +194,7 @@ class _Talk:
         connecting = connect(
             address,
             tls=options.tls_settings(),
+            proxy=options.proxies(),
             connect_timeout=options.connect_timeout,
             server_name=options.server_name,
         )

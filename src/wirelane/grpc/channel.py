@@ -17,6 +17,7 @@ from wirelane.grpc.core import ChannelCore, check_encoding
 from wirelane.grpc.options import ChannelOptions, ChannelState, ChannelStats
 from wirelane.grpc.reflection_client import fetch_schema
 from wirelane.grpc.stub import ServiceStub
+from wirelane.net.proxy import resolve_proxy
 from wirelane.net.tls import resolve_tls
 from wirelane.transport.keepalive import Keepalive
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from wirelane.codec.schema import SchemaSource
     from wirelane.core.metadata import MetadataLike
+    from wirelane.net.proxy import ProxyLike
     from wirelane.net.tls import TlsConfig
 
 __all__ = ["Channel"]
@@ -49,6 +51,9 @@ class Channel(CallForms):
         schema: What `Schema.load` takes, a `Schema`, or "reflection" to ask the server. Loaded by `connect`, or
             by the first call that needs it.
         tls: True, a `TlsConfig` or an `ssl.SSLContext`; False and the default mean what the scheme says.
+        proxy: The URL of a proxy ("socks5://user:password@host:1080"; socks4, socks4a, socks5h, http, https), a
+            `ProxyConfig`, a list of two to go through in turn, or "env" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. None is
+            a direct connection, whatever the environment says.
         metadata: Sent with every call; `channel.metadata` changes it later.
         timeout: Seconds for a call that gives no timeout of its own; `math.inf` in a call means none.
         compression: "gzip" or "deflate" for messages of calls that do not say.
@@ -69,6 +74,7 @@ class Channel(CallForms):
         *,
         schema: SchemaSource | None = None,
         tls: bool | TlsConfig | ssl.SSLContext | None = None,
+        proxy: ProxyLike = None,
         metadata: MetadataLike | None = None,
         timeout: float | None = None,
         compression: str | None = None,
@@ -90,6 +96,8 @@ class Channel(CallForms):
             idle_timeout=self._options.idle_timeout,
             max_connections=self._options.max_connections,
             keepalive=_keepalive(self._options),
+            options=self._options.socket,
+            route=resolve_proxy(proxy),
         )
         self._core = ChannelCore(
             self._connector,

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from wirelane.errors import BusyError, ClosedError, ConnectError, UsageError, WirelaneError
 from wirelane.grpc.options import ChannelState
+from wirelane.net.proxy import Route
 from wirelane.transport import client as transport
 from wirelane.transport.places import CallQueue
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from wirelane.core.limits import Limits
     from wirelane.core.target import Address, Target
+    from wirelane.net.options import SocketOptions
     from wirelane.net.tls import TlsConfig
     from wirelane.transport.base import ClientConnection
     from wirelane.transport.keepalive import Keepalive
@@ -74,6 +76,8 @@ class Connector:
         idle_timeout: Seconds without a call after which a connection is closed; None: never.
         max_connections: How many connections may take calls at once.
         keepalive: The pace of pings; None: none are sent.
+        options: Of the socket.
+        route: The proxies on the way.
 
     Attributes:
         current: A connection to open calls on, if there is one: read on the path of every call.
@@ -90,6 +94,8 @@ class Connector:
         idle_timeout: float | None,
         max_connections: int = 1,
         keepalive: Keepalive | None = None,
+        options: SocketOptions | None = None,
+        route: Route | None = None,
     ) -> None:
         self.target = target
         self.tls = tls
@@ -100,6 +106,10 @@ class Connector:
         self._idle_timeout = idle_timeout
         self._max_connections = max_connections
         self._keepalive = keepalive
+        self._options = options
+        self._route = route or Route()
+        for address in target.addresses:
+            self._route.to(address)  # raises if there is no such way
         self._state = ChannelState.IDLE
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -175,7 +185,7 @@ class Connector:
             now: Do not wait for the backoff of an earlier failure to pass.
 
         Raises:
-            ConnectError, TlsError, ResolveError, PeerError: The last attempt failed.
+            ConnectError, ProxyError, TlsError, ResolveError, PeerError: The last attempt failed.
             UsageError: The TLS settings cannot be used.
             ClosedError: The channel was closed, before or meanwhile.
         """
@@ -284,6 +294,8 @@ class Connector:
             limits=self._limits,
             connect_timeout=self._limits.connect_timeout,
             keepalive=self._keepalive,
+            options=self._options,
+            proxies=self._route.to(address),
         )
 
     def _connected(self, connection: ClientConnection) -> None:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from wirelane.core import keepalive
 from wirelane.errors import UsageError
+from wirelane.net.options import SocketOptions
 
 __all__ = ["ChannelOptions", "ChannelState", "ChannelStats"]
 
@@ -42,6 +43,7 @@ class ChannelOptions:
         keepalive_timeout: Seconds that the server has to answer (with anything); then its calls end with UNAVAILABLE.
             On TCP, what it does not acknowledge for as long ends them too (TCP_USER_TIMEOUT, gRFC A18).
         keepalive_without_calls: Whether to ping while no call is open. Few servers permit it.
+        socket: Settings of the connections' sockets, as a local address; None: the defaults.
         reflection_metadata: Metadata for `schema="reflection"` alone, as pairs, on top of the channel's own.
 
     Raises:
@@ -57,6 +59,7 @@ class ChannelOptions:
     keepalive_time: float | None = None
     keepalive_timeout: float = 20.0  # gRFC A8
     keepalive_without_calls: bool = False
+    socket: SocketOptions | None = None
     reflection_metadata: tuple[tuple[str, str | bytes], ...] = ()
 
     def __post_init__(self) -> None:
@@ -76,6 +79,8 @@ class ChannelOptions:
             or self.max_connections < 1
         ):
             raise UsageError(f"max_connections is a whole number from 1 up, not {self.max_connections!r}")
+        if self.socket is not None and not isinstance(self.socket, SocketOptions):
+            raise UsageError(f"socket is a SocketOptions(...) or None, not {self.socket!r}")
         time = keepalive.keepalive_time(self.keepalive_time, keepalive.LEAST_CLIENT_TIME)
         object.__setattr__(self, "keepalive_time", time)
         keepalive.positive_seconds("keepalive_timeout", self.keepalive_timeout)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wirelane.core.metadata import MetadataLike
     from wirelane.grpc.methods import Method
     from wirelane.grpc.options import ChannelOptions
+    from wirelane.net.proxy import ProxyLike
     from wirelane.net.tls import TlsConfig
     from wirelane.schema import MethodInfo
 
@@ -73,6 +74,7 @@ def connect(
     *,
     schema: SchemaSource | None = None,
     tls: bool | TlsConfig | ssl.SSLContext | None = None,
+    proxy: ProxyLike = None,
     metadata: MetadataLike | None = None,
     timeout: float | None = None,
     compression: str | None = None,
@@ -85,7 +87,7 @@ def connect(
     `Channel`; how long connecting may take is `limits.connect_timeout`. Cancelled, it leaves nothing behind.
 
     Raises (when awaited or entered):
-        ConnectError, TlsError, ResolveError, PeerError: There is no connection.
+        ConnectError, ProxyError, TlsError, ResolveError, PeerError: There is no connection.
         SchemaError: The schema does not load.
         RpcError: Server reflection failed.
 
@@ -96,6 +98,7 @@ def connect(
         target,
         schema=schema,
         tls=tls,
+        proxy=proxy,
         metadata=metadata,
         timeout=timeout,
         compression=compression,
@@ -112,6 +115,7 @@ async def call(
     *,
     schema: SchemaSource | None = None,
     tls: bool | TlsConfig | ssl.SSLContext | None = None,
+    proxy: ProxyLike = None,
     metadata: MetadataLike | None = None,
     timeout: float | None = None,
     compression: str | None = None,
@@ -126,6 +130,7 @@ async def call(
         request: One request; for a method that takes many, an iterable of them (asynchronous or not).
         schema: As in `Channel`.
         tls: As in `Channel`.
+        proxy: As in `Channel`.
         metadata: Of the call.
         timeout: Seconds for everything: connecting, the schema, the call.
         compression: As in `Channel`.
@@ -136,7 +141,7 @@ async def call(
         The reply; a list of the replies if the method streams them.
 
     Raises:
-        ConnectError, TlsError, ResolveError, PeerError, SchemaError: As `connect`.
+        ConnectError, ProxyError, TlsError, ResolveError, PeerError, SchemaError: As `connect`.
         RpcError: The call failed; DeadlineExceeded if `timeout` was not enough.
         CodecError, UsageError: As `Channel.unary`.
     """
@@ -145,6 +150,7 @@ async def call(
         target,
         schema=schema,
         tls=tls,
+        proxy=proxy,
         metadata=metadata,
         compression=compression,
         limits=limits,
@@ -167,6 +173,7 @@ async def reflect(
     target: str,
     *,
     tls: bool | TlsConfig | ssl.SSLContext | None = None,
+    proxy: ProxyLike = None,
     metadata: MetadataLike | None = None,
     timeout: float | None = None,
     limits: Limits | None = None,
@@ -179,13 +186,14 @@ async def reflect(
     Args:
         target: As in `Channel`, and so are all that are not named here.
         tls: As in `Channel`.
+        proxy: As in `Channel`.
         metadata: Sent with the reflection calls.
         timeout: Seconds for each reflection call; the default is `limits.schema_timeout` for all.
         limits: As in `Channel`; `max_schema_files` and `max_schema_bytes` bound what is taken.
         options: As in `Channel`.
 
     Raises:
-        ConnectError, TlsError, ResolveError, PeerError: There is no connection.
+        ConnectError, ProxyError, TlsError, ResolveError, PeerError: There is no connection.
         RpcError: The server has no reflection (UNIMPLEMENTED), or it failed.
         SchemaError: What the server sent does not link.
         LimitExceeded: It sent too much.
@@ -194,6 +202,7 @@ async def reflect(
         target,
         schema="reflection",
         tls=tls,
+        proxy=proxy,
         metadata=metadata,
         timeout=timeout,
         limits=limits,

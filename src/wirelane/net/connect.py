@@ -6,14 +6,15 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from wirelane.core.target import Address, HostPort, UnixPath
-from wirelane.errors import ConnectError, UsageError
+from wirelane.errors import ConnectError, UsageError, WirelaneError
+from wirelane.net.options import SocketOptions
 from wirelane.net.resolve import Endpoint, interleave, resolve
 
-__all__ = ["ATTEMPT_DELAY", "Dialing", "connect", "describe_os_error", "tune"]
+__all__ = ["ATTEMPT_DELAY", "Dialing", "connect", "describe_os_error"]
 
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside the last one (RFC 8305 section 5, gRFC A61)."""
@@ -24,21 +25,23 @@ class Dialing:
     """How far one `dial` has come; what its errors are made of.
 
     Attributes:
-        user_timeout: As in `tune`.
+        options: Of the socket.
         step: "resolve", "connect" or "TLS handshake".
         attempts: The addresses that failed, and how.
         trying: The addresses that have not answered yet.
         connected: The address that answered.
         heard: It has sent something in the handshake.
+        late: Makes the error of a proxy that takes too long, while it is a proxy that is waited for.
     """
 
     address: Address
-    user_timeout: float | None = None
+    options: SocketOptions = field(default_factory=SocketOptions)
     step: str = "resolve"
     attempts: list[tuple[str, BaseException]] = field(default_factory=list)
     trying: list[str] = field(default_factory=list)
     connected: Endpoint | None = None
     heard: bool = False
+    late: Callable[[float], WirelaneError] | None = None
 
     def failed(self) -> ConnectError:
         said = [(where, describe_os_error(exc)) for where, exc in self.attempts]
@@ -52,7 +55,9 @@ class Dialing:
         error.__cause__ = self.attempts[-1][1] if self.attempts else None
         return error
 
-    def timed_out(self, seconds: float) -> ConnectError:
+    def timed_out(self, seconds: float) -> WirelaneError:
+        if self.late is not None:
+            return self.late(seconds)
         limit = f"{seconds:g} s"
         attempts = self.attempts + [(where, TimeoutError("no answer in time")) for where in self.trying]
         match self.step:
@@ -62,7 +67,8 @@ class Dialing:
                 said = "; ".join(f"{where}: {describe_os_error(exc)}" for where, exc in attempts)
                 what = f"no connection within {limit} ({said})"
             case _:
-                what = f"connected to {self.connected}, but the TLS handshake was not over within {limit}"
+                where = self.connected or f"{self.address} through the proxy"
+                what = f"connected to {where}, but the TLS handshake was not over within {limit}"
                 if not self.heard:
                     what += "; the server sent nothing: check that this port speaks TLS"
         return ConnectError(
@@ -139,7 +145,8 @@ class _Race:
             return
         try:
             sock.setblocking(False)
-            tune(sock, dialing.user_timeout)
+            dialing.options.apply(sock)
+            _bind(sock, dialing.options)
             await asyncio.get_running_loop().sock_connect(sock, endpoint.address)
             _refuse_self(sock, endpoint)
         except OSError as exc:
@@ -160,6 +167,11 @@ class _Race:
         self._dialing.attempts.append((where, exc))
 
 
+def _bind(sock: socket.socket, options: SocketOptions) -> None:
+    if options.bind_address is not None and sock.family != socket.AF_UNIX:
+        sock.bind(options.bind_address)
+
+
 def _refuse_self(sock: socket.socket, endpoint: Endpoint) -> None:
     """Refuse a connection of a socket with itself.
 
@@ -168,19 +180,6 @@ def _refuse_self(sock: socket.socket, endpoint: Endpoint) -> None:
     """
     if endpoint.family != socket.AF_UNIX and sock.getsockname() == sock.getpeername():
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-
-
-def tune(sock: socket.socket, user_timeout: float | None = None) -> None:
-    """Set what every TCP connection of ours has: no Nagle (we gather writes ourselves), and keep-alive.
-
-    With `user_timeout` the system cuts the connection when what was sent stays unacknowledged for so many seconds
-    (TCP_USER_TIMEOUT, RFC 5482, gRFC A18), if it knows how to.
-    """
-    if sock.family in {socket.AF_INET, socket.AF_INET6}:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if user_timeout is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(user_timeout * 1000)))
 
 
 def describe_os_error(exc: BaseException) -> str:

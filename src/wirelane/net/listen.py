@@ -19,7 +19,7 @@ from wirelane.core.sampling import Sampler
 from wirelane.core.target import Address, HostPort
 from wirelane.errors import TlsError, UsageError
 from wirelane.net.bind import Bound, bind
-from wirelane.net.connect import tune
+from wirelane.net.options import SocketOptions
 from wirelane.net.tls import TlsConfig, offered_alpn, server_context
 from wirelane.net.tlslayer import TlsTransport, address_text
 
@@ -125,7 +125,7 @@ class Listening:
         self._tls = tls
         self._alpn = alpn
         self._needed_alpn = () if tls is None or not alpn_required else offered_alpn(tls, alpn)
-        self._user_timeout = user_timeout
+        self._options = SocketOptions(user_timeout=user_timeout)
         self._context = None if tls is None else server_context(tls, alpn)
         self._handshake_timeout = handshake_timeout
         self._max_connections = max_connections
@@ -253,7 +253,7 @@ class Listening:
             return
         try:
             sock.setblocking(False)
-            tune(sock, self._user_timeout)
+            self._options.apply(sock)
             protocol = self._factory() if self._context is None else self._tls_layer().below
         except OSError as exc:  # the client is gone already
             sock.close()

@@ -10,6 +10,8 @@ function with a `Connection` for each client.
 
 from __future__ import annotations
 
+from wirelane.net.options import SocketOptions
+from wirelane.net.proxy import ProxyConfig
 from wirelane.tcp.connecting import Connecting, connect
 from wirelane.tcp.connection import Chunks, Connection, Lines
 from wirelane.tcp.request import request
@@ -22,7 +24,9 @@ __all__ = [
     "Handler",
     "Lines",
     "Listening",
+    "ProxyConfig",
     "Server",
+    "SocketOptions",
     "connect",
     "request",
 ]

@@ -61,13 +61,22 @@ class Connection:
     (see there). A cancelled `close` or `start_tls` cuts the connection.
     """
 
-    __slots__ = ("_local", "_name", "_peer", "_protocol", "_server_side")
+    __slots__ = ("_local", "_name", "_peer", "_protocol", "_server_side", "_via")
 
-    def __init__(self, protocol: TcpProtocol, *, server_side: bool = False, name: str | None = None) -> None:
+    def __init__(
+        self,
+        protocol: TcpProtocol,
+        *,
+        server_side: bool = False,
+        name: str | None = None,
+        peer: Address | None = None,
+        via: str = "",
+    ) -> None:
         self._protocol = protocol
         self._server_side = server_side
         self._name = name
-        self._peer = _address(protocol.info("peername"))
+        self._peer = peer or _address(protocol.info("peername"))
+        self._via = via
         self._local = _address(protocol.info("sockname"))
 
     # -- reading
@@ -304,7 +313,7 @@ class Connection:
 
     @property
     def peer(self) -> Address:
-        """The address of the other end: `str()` of it is "host:port" or "unix:/path"."""
+        """The address of the other end: `str()` of it is "host:port" or "unix:/path". Behind a proxy, as it was asked for."""
         return self._peer
 
     @property
@@ -344,6 +353,8 @@ class Connection:
         parts.append(self._protocol.state)
         if self.tls:
             parts.append("TLS")
+        if self._via:
+            parts.append(f"via {self._via}")
         return f"<{' '.join(parts)}, {self.buffered} bytes unread>"
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import ssl
 
     from wirelane.core.limits import Limits
+    from wirelane.net.options import SocketOptions
+    from wirelane.net.proxy import ProxyLike
     from wirelane.net.tls import TlsConfig
 
 __all__ = ["request"]
@@ -26,11 +28,13 @@ async def request(
     marker: bytes | Iterable[bytes] | None = b"\n",
     timeout: float | None = 5.0,
     tls: bool | TlsConfig | ssl.SSLContext | None = None,
+    proxy: ProxyLike = None,
     encoding: str = "utf-8",
     max_bytes: int | None = None,
     keep_marker: bool = True,
     limits: Limits | None = None,
     server_name: str | None = None,
+    options: SocketOptions | None = None,
 ) -> bytes:
     r"""Connect, send `data`, read one reply, close.
 
@@ -40,11 +44,13 @@ async def request(
         marker: Where the reply ends: bytes or several, as for `Connection.read`. None: where the peer closes.
         timeout: Seconds for everything together; None waits for ever.
         tls: As for `connect`.
+        proxy: As for `connect`.
         encoding: Of `data`, if it is text.
         max_bytes: The reply ends after so many bytes at the latest (with a marker), or may not be longer (without).
         keep_marker: Leave the marker at the end of the reply.
         limits: As for `connect`.
         server_name: As for `connect`.
+        options: As for `connect`.
 
     Returns:
         The reply, as bytes.
@@ -59,9 +65,11 @@ async def request(
     connecting = connect(
         address,
         tls=tls,
+        proxy=proxy,
         connect_timeout=None if deadline is None else timeout,
         limits=limits,
         server_name=server_name,
+        options=options,
     )
     async with connecting as connection:
         try:

@@ -24,6 +24,7 @@ from wirelane.errors import (
 from wirelane.http2 import ErrorCode, HeaderBlock, Stream
 from wirelane.net.connect import describe_os_error
 from wirelane.net.dial import dial
+from wirelane.net.options import SocketOptions
 from wirelane.status import StatusCode
 from wirelane.transport.base import (
     CallEnded,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from wirelane.core.deadline import Deadline
     from wirelane.core.target import Address
+    from wirelane.net.proxy import ProxyConfig
     from wirelane.net.tls import TlsConfig
     from wirelane.transport.base import Part, Peer
 
@@ -64,6 +66,8 @@ async def connect(
     limits: Limits | None = None,
     connect_timeout: float | None = 10.0,
     keepalive: Keepalive | None = None,
+    options: SocketOptions | None = None,
+    proxies: Sequence[ProxyConfig] = (),
 ) -> H2ClientConnection:
     """Open a connection and wait for the server's SETTINGS, so that a peer that is no HTTP/2 server is known now.
 
@@ -72,7 +76,7 @@ async def connect(
     Cancel-safe: a cancelled call leaves no socket.
 
     Raises:
-        ConnectError, ResolveError, TlsError: As `net.dial.dial`; TlsError too if the server turns out to expect TLS.
+        ConnectError, ResolveError, ProxyError, TlsError: As `net.dial.dial`; TlsError too if the server turns out to expect TLS.
         PeerError: The server speaks something else than HTTP/2.
     """
     limits = limits or Limits()
@@ -86,8 +90,11 @@ async def connect(
         server_name=server_name,
         alpn=("h2",),
         connect_timeout=connect_timeout,
-        user_timeout=None if keepalive is None else keepalive.timeout,
+        options=_socket_options(options, keepalive),
+        proxies=proxies,
     )
+    if proxies:
+        connection.peer = replace(connection.peer, address=str(address))  # not the proxy's
     left = None if connect_timeout is None else max(0.0, connect_timeout - (loop.time() - start))
     try:
         async with asyncio.timeout(left):
@@ -103,6 +110,14 @@ async def connect(
         connection.abort()
         raise
     return connection
+
+
+def _socket_options(options: SocketOptions | None, keepalive: Keepalive | None) -> SocketOptions:
+    """What was asked for, and what keepalive needs: its own PINGs do not see that nothing is acknowledged."""
+    options = options or SocketOptions()
+    if keepalive is None or options.user_timeout is not None:
+        return options
+    return replace(options, user_timeout=keepalive.timeout)
 
 
 class H2ClientStream(CallStream):
