@@ -24,6 +24,7 @@ from wirelane.core.target import HostPort, UnixPath
 from wirelane.errors import ConnectError, ResolveError, TlsError, UsageError
 from wirelane.net import connect as connect_module
 from wirelane.net import dial, listen
+from wirelane.net.options import SocketOptions
 from wirelane.net.resolve import Endpoint
 
 
@@ -70,7 +71,9 @@ async def test_both_ends_bound_how_long_sent_octets_stay_unacknowledged_if_told_
     accepting = Accepting()
     for seconds, milliseconds in ((None, 0), (20.0, 20_000), (0.0001, 1)):
         async with await listen(accepting, LOOPBACK, user_timeout=seconds) as listening:
-            transport, client = await dial(Recorder, listening.address, user_timeout=seconds)
+            transport, client = await dial(
+                Recorder, listening.address, options=SocketOptions(user_timeout=seconds)
+            )
             server = await accepting.one()
             for end in (transport, server.transport):
                 sock = end.get_extra_info("socket")
@@ -81,7 +84,7 @@ async def test_both_ends_bound_how_long_sent_octets_stay_unacknowledged_if_told_
 async def test_a_unix_socket_knows_no_such_bound(tmp_path):
     """What only TCP has is left out, not refused."""
     async with await listen(echo, unix(tmp_path), user_timeout=1.0):
-        transport, client = await dial(Recorder, unix(tmp_path), user_timeout=1.0)
+        transport, client = await dial(Recorder, unix(tmp_path), options=SocketOptions(user_timeout=1.0))
         transport.write(b"hello")
         assert await client.until_received(5) == b"hello"
         await ended(client)
