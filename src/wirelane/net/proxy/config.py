@@ -56,7 +56,7 @@ class ProxyConfig:
     password: str | None = field(default=None, kw_only=True)
     tls: TlsConfig | ssl.SSLContext | None = field(default=None, kw_only=True)
     remote_dns: bool | None = field(default=None, kw_only=True)
-    headers: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = field(default=(), kw_only=True)
     kind: ProxyKind = field(init=False)
     host: str = field(init=False)
     port: int = field(init=False)
@@ -84,6 +84,11 @@ class ProxyConfig:
     def resolves(self) -> bool:
         """Whether names of servers are left to the proxy."""
         return self.kind != "socks4" if self.remote_dns is None else self.remote_dns
+
+    @property
+    def header_pairs(self) -> tuple[tuple[str, str], ...]:
+        """`headers` as pairs."""
+        return cast("tuple[tuple[str, str], ...]", self.headers)
 
     def _check(self) -> None:
         http = self.kind in {"http", "https"}
@@ -126,7 +131,7 @@ class ProxyConfig:
             if (value := getattr(self, name)) is not None
         ]
         if self.headers:
-            shown.append(f"headers=<{len(self.headers)} hidden>")
+            shown.append(f"headers=<{len(self.header_pairs)} hidden>")
         return f"ProxyConfig({', '.join(shown)})"
 
 

@@ -48,11 +48,11 @@ def connect_request(proxy: ProxyConfig, target: HostPort) -> bytes:
         f"Host: {target}",
         f"User-Agent: wirelane/{__version__}",
     ]
-    named = {name.lower() for name, _ in proxy.headers}
+    named = {name.lower() for name, _ in proxy.header_pairs}
     if proxy.username is not None and "proxy-authorization" not in named:
         secret = base64.b64encode(f"{proxy.username}:{proxy.password or ''}".encode()).decode("ascii")
         lines.append(f"Proxy-Authorization: Basic {secret}")
-    lines += [f"{name}: {value}" for name, value in proxy.headers]
+    lines += [f"{name}: {value}" for name, value in proxy.header_pairs]
     return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
