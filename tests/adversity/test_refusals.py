@@ -142,6 +142,12 @@ KINDS = {
         connections(b"EHLO somewhere\r\n"), {"handshakes": MANY}, "speaks plaintext", tls=True
     ),
     "rejected": Refused(full, {"rejected": MANY}, "is full (max_connections=1)", {"max_connections": 1}),
+    "rejected_peers": Refused(
+        full,
+        {"rejected_peers": MANY},
+        "(max_connections_per_peer=1)",
+        {"max_connections_per_peer": 1},
+    ),
 }
 
 

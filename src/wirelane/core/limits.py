@@ -29,7 +29,7 @@ _RANGES: Final[dict[str, tuple[int, int | None]]] = {
     "max_concurrent_streams": (1, 2**31 - 1),
     "control_burst": (100, None),  # what a client's first frames need
 }
-_OPTIONAL: Final = {"max_send_message", "connect_timeout"}
+_OPTIONAL: Final = {"max_send_message", "connect_timeout", "max_connections_per_peer", "idle_timeout"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,8 @@ class Limits:
         flush_timeout: For a client to take some of an answer that is finished.
         close_timeout: For a connection to close in order, before it is cut.
         max_connections: The most connections a server holds open at once.
+        max_connections_per_peer: The most of one peer, an IPv4 address or an IPv6 network of 64 bits; None: no limit.
+        idle_timeout: How long a connection of a `tcp.Server` may go without a byte in either direction; None: for ever.
         read_buffer: What a TCP read may gather when it names no size.
         max_schema_bytes: The most .proto text or descriptors in one schema.
         max_schema_files: The most files in one schema.
@@ -100,6 +102,8 @@ class Limits:
     flush_timeout: float = 300.0  # Envoy's stream_idle_timeout, for answers that wait for a window as well
     close_timeout: float = 5.0  # grpc-go waits as long for the answer to the PING of a drain
     max_connections: int = 1024  # the usual number of files a process may open
+    max_connections_per_peer: int | None = None  # no limit, as nginx's limit_conn and xinetd's per_source
+    idle_timeout: float | None = None  # as asyncio; nginx's proxy_timeout is 600 s, Envoy's for TCP 3600 s
     read_buffer: int = 64 * _KIB  # asyncio.StreamReader
     max_schema_bytes: int = 16 * _MIB  # ours: 200,000 values of an enum are 2.9 MB
     max_schema_files: int = 2000  # ours

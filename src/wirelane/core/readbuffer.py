@@ -111,6 +111,11 @@ class ReadBuffer:
         return len(self._data) - self._head
 
     @property
+    def begun(self) -> bool:
+        """Whether anything was ever put in: what was read last stays until something follows."""
+        return bool(self._data)
+
+    @property
     def scanned(self) -> int:
         """Bytes at the front that are known to end none of the markers searched for last."""
         return 0 if self._cut else self._scanned

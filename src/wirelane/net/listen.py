@@ -1,7 +1,7 @@
 """Accepting: listening sockets, their accept loop, TLS handshakes, and a count of what is open.
 
-The accept loop is our own, on `add_reader`, so that it behaves alike on every event loop: it takes no more than
-`max_connections`, and running out of file descriptors pauses it instead of ending it.
+The accept loop is our own, on `add_reader`, so that it behaves alike on every event loop: it takes no more than an
+`Admission` allows, and running out of file descriptors pauses it instead of ending it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import errno
 import logging
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from wirelane.core.sampling import Sampler
 from wirelane.core.target import Address, HostPort
 from wirelane.errors import TlsError, UsageError
+from wirelane.net.admission import Admission, Refusal
 from wirelane.net.bind import Bound, bind
 from wirelane.net.options import SocketOptions
 from wirelane.net.tls import TlsConfig, offered_alpn, server_context
@@ -48,7 +51,7 @@ async def listen(
     alpn_required: bool = False,
     backlog: int = 1024,
     handshake_timeout: float = 10.0,
-    max_connections: int | None = None,
+    admission: Admission | None = None,
     reuse_port: bool = False,
     user_timeout: float | None = None,
 ) -> Listening:
@@ -65,8 +68,8 @@ async def listen(
             "alpn".
         backlog: Connections that wait in the kernel to be accepted.
         handshake_timeout: Seconds for a client's TLS handshake.
-        max_connections: Connections open at once, handshakes included; more are closed at once and counted as
-            `rejected`. None: no limit.
+        admission: How many connections may be open at once, handshakes included; more are closed at once and counted
+            in `refusals`. Listeners may share one. None: no limit.
         reuse_port: Let other processes listen at the same port (SO_REUSEPORT); the kernel spreads the clients.
         user_timeout: Seconds that what was sent on TCP may stay unacknowledged; None: what the system allows.
 
@@ -77,8 +80,6 @@ async def listen(
 
     Cancel-safe: a cancelled listen leaves no socket.
     """
-    if max_connections is not None and max_connections < 1:
-        raise UsageError(f"max_connections must be at least 1 or None, not {max_connections!r}")
     if tls is not None:
         server_context(tls, alpn)  # wrong settings must fail here, not with the first client
     bound = await bind(address, backlog=backlog, reuse_port=reuse_port)
@@ -89,7 +90,7 @@ async def listen(
         alpn=tuple(alpn),
         alpn_required=alpn_required,
         handshake_timeout=handshake_timeout,
-        max_connections=max_connections,
+        admission=Admission() if admission is None else admission,
         user_timeout=user_timeout,
     )
 
@@ -99,8 +100,8 @@ class Listening:
 
     Attributes:
         addresses: Where it listens, with the real port.
-        accepted: Connections accepted so far, those closed again for `max_connections` not included.
-        rejected: Connections closed at once, because `max_connections` were open.
+        accepted: Connections accepted so far, those that were refused not included.
+        refusals: Connections that were closed at once, by the limit that they would have exceeded.
         failed_handshakes: Clients that did not get through the TLS handshake.
     """
 
@@ -113,12 +114,12 @@ class Listening:
         alpn: tuple[str, ...],
         alpn_required: bool,
         handshake_timeout: float,
-        max_connections: int | None,
+        admission: Admission,
         user_timeout: float | None,
     ) -> None:
         self.addresses: tuple[Address, ...] = tuple(one.address for one in bound)
         self.accepted = 0
-        self.rejected = 0
+        self.refusals: Counter[Refusal] = Counter()
         self.failed_handshakes = 0
         self._factory = factory
         self._bound = list(bound)
@@ -128,7 +129,7 @@ class Listening:
         self._options = SocketOptions(user_timeout=user_timeout)
         self._context = None if tls is None else server_context(tls, alpn)
         self._handshake_timeout = handshake_timeout
-        self._max_connections = max_connections
+        self._admission = admission
         self._loop = asyncio.get_running_loop()
         self._open = 0
         self._opening: set[asyncio.Task[None]] = set()
@@ -156,6 +157,16 @@ class Listening:
     def connections(self) -> int:
         """Accepted sockets that are open now."""
         return self._open
+
+    @property
+    def rejected(self) -> int:
+        """How many connections were refused so far, for whatever limit."""
+        return self.refusals.total()
+
+    @property
+    def handshakes(self) -> int:
+        """TLS handshakes that are under way now."""
+        return len(self._shaking)
 
     @property
     def tls(self) -> bool:
@@ -216,7 +227,7 @@ class Listening:
         """Take those who wait; whether there may be more."""
         for _ in range(_ACCEPTS_PER_TURN):
             try:
-                accepted, _address = one.sock.accept()
+                accepted, name = one.sock.accept()
             except (BlockingIOError, InterruptedError):
                 return False
             except OSError as exc:
@@ -225,18 +236,28 @@ class Listening:
                     return False
                 # The client went away while it waited (ECONNABORTED, or a pending network error, accept(2)).
                 continue
-            if self._max_connections is not None and self._open >= self._max_connections:
+            peer = self._admission.peer(accepted.family, name)
+            refusal = self._admission.enter(peer)
+            if refusal is not None:
                 accepted.close()
-                self.rejected += 1
-                self._say("rejected", "%r is full (max_connections=%d)", self, self._max_connections)
+                self._refused(refusal, name)
                 continue
             self.accepted += 1
             self._open += 1
-            sock = _CountedSocket(accepted, self._socket_closed)
+            sock = _CountedSocket(accepted, partial(self._socket_closed, peer))
             task = self._loop.create_task(self._open_connection(sock))
             self._opening.add(task)
             task.add_done_callback(self._opened)
         return True
+
+    def _refused(self, refusal: Refusal, name: object) -> None:
+        self.refusals[refusal] += 1
+        most = getattr(self._admission, refusal)
+        if refusal == "max_connections":
+            self._say(refusal, "%r is full (max_connections=%d)", self, most)
+        else:
+            text = "%s is refused at %s: there are enough of its address (max_connections_per_peer=%d)"
+            self._say(refusal, text, address_text(name), self.address, most)
 
     def _pause_accepting(self, one: Bound, exc: OSError) -> None:
         self._loop.remove_reader(one.sock)
@@ -270,8 +291,9 @@ class Listening:
             logger.error("a connection to %s could not be opened", self.address, exc_info=exc)
         self._check_idle()
 
-    def _socket_closed(self) -> None:
+    def _socket_closed(self, peer: object) -> None:
         self._open -= 1
+        self._admission.leave(peer)
 
     def _check_idle(self) -> None:
         if self._closed and not self._opening and not self._shaking:

@@ -14,8 +14,9 @@ from wirelane.net.options import SocketOptions
 from wirelane.net.proxy import ProxyConfig
 from wirelane.tcp.connecting import Connecting, connect
 from wirelane.tcp.connection import Chunks, Connection, Lines
+from wirelane.tcp.listening import Handler, Listening, ServerState, ServerStats
 from wirelane.tcp.request import request
-from wirelane.tcp.server import Handler, Listening, Server
+from wirelane.tcp.server import Server
 
 __all__ = [
     "Chunks",
@@ -26,6 +27,8 @@ __all__ = [
     "Listening",
     "ProxyConfig",
     "Server",
+    "ServerState",
+    "ServerStats",
     "SocketOptions",
     "connect",
     "request",

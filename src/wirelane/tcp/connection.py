@@ -213,6 +213,26 @@ class Connection:
     def __aiter__(self) -> Chunks:
         return Chunks(self._protocol)
 
+    async def more(self, timeout: float | None = None) -> bool:
+        """Wait until there is something to read, and leave it there: True. False when there will be nothing.
+
+        That is so at the end of the stream, and in a handler whose server drains: then between two messages, when
+        nothing is buffered. A server that is to stop soon waits for messages in this way:
+
+            while await connection.more():
+                line = await connection.read_line(timeout=5.0)
+                await connection.send_line(answer(line))
+
+        A client from which nothing has come yet has its first message taken, although the server drains.
+
+        Args:
+            timeout: Seconds to wait; None waits for ever, 0 looks only at what is here.
+
+        Raises:
+            ReadTimeout, ConnectionLost, BusyError, ClosedError.
+        """
+        return await self._protocol.more(timeout)
+
     def peek(self, max_bytes: int | None = None) -> bytes:
         """Return what is buffered, at once, and leave it there."""
         return self._protocol.buffer.peek(max_bytes)
@@ -320,6 +340,11 @@ class Connection:
     def local(self) -> Address:
         """The address of this end."""
         return self._local
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server of this connection drains, so that its handler should come to an end; see `more`."""
+        return self._protocol.draining
 
     @property
     def closed(self) -> bool:

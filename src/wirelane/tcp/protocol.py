@@ -57,6 +57,7 @@ class TcpProtocol(asyncio.Protocol):
         self.ended = False  # no more bytes will come, for whatever reason
         self.closed = False  # closed on this side
         self.reading = False
+        self.draining = False  # the server of this connection is
         self._on_connected = on_connected
         self.lost = False
         self._cause: BaseException | None = None
@@ -101,7 +102,7 @@ class TcpProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.lost = self.ended = True
-        self._cause = exc
+        self._cause = exc or self._cause
         self._receiving = False
         self._wake_reader()
         self.sender.wake()
@@ -215,6 +216,27 @@ class TcpProtocol(asyncio.Protocol):
         self._timed_out = True
         self._wake_reader()
 
+    async def more(self, timeout: float | None) -> bool:
+        """See `Connection.more`."""
+        if await self.read(_More(self), timeout):
+            return True
+        if self.eof:
+            return False
+        try:  # the server drains: take what has arrived without the loop having looked
+            return await self.read(_More(None), 0)
+        except ReadTimeout:
+            return False
+
+    def drain(self) -> None:
+        """Let whoever waits between messages know that the server drains."""
+        self.draining = True
+        self._wake_reader()
+
+    @property
+    def dismissed(self) -> bool:
+        """Whether the server drains, and something has come on this connection before."""
+        return self.draining and self.buffer.begun
+
     def _wake_reader(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
@@ -258,6 +280,17 @@ class TcpProtocol(asyncio.Protocol):
         error = ConnectionLost(f"connection lost: {reason}", partial=partial)
         error.__cause__ = cause
         return error
+
+    def end(self, cause: OSError) -> None:
+        """Close the transport, in order unless the peer does not take what waits; users hear ConnectionLost."""
+        transport = self.wire
+        self.lost_by(cause)
+        self.ended = True
+        if transport.get_write_buffer_size():
+            self._cut(transport)
+        else:
+            transport.close()
+        self._wake_reader()
 
     # -- TLS
 
@@ -357,3 +390,19 @@ class TcpProtocol(asyncio.Protocol):
         self.buffer.settle()  # lines on loan are read no more
         self._wake_reader()
         self.sender.wake()
+
+
+class _More:
+    """Whether there is something to read; False at the end of the stream, and once a connection is dismissed."""
+
+    __slots__ = ("_protocol",)
+
+    demand = 1
+
+    def __init__(self, protocol: TcpProtocol | None) -> None:
+        self._protocol = protocol
+
+    def take(self, buffer: ReadBuffer, eof: bool) -> bool | None:
+        if len(buffer):
+            return True
+        return False if eof or (self._protocol is not None and self._protocol.dismissed) else None

@@ -37,6 +37,7 @@ class Sender:
         congested: The transport's buffer is above its limit.
         broken: Why nothing can be sent any more, after a message that left in part.
         eof_sent: This direction was ended in order.
+        writes: How many pieces were given to the transport.
     """
 
     def __init__(self, protocol: TcpProtocol) -> None:
@@ -44,6 +45,7 @@ class Sender:
         self.congested = False
         self.broken: str | None = None
         self.eof_sent = False
+        self.writes = 0
         self._protocol = protocol
         self._turns: deque[asyncio.Future[None]] = deque()
         self._relief: asyncio.Future[None] | None = None
@@ -115,6 +117,7 @@ class Sender:
 
     def _write(self, data: bytes | memoryview) -> bool:
         """Give data to the transport. Returns whether it takes more at once."""
+        self.writes += 1
         self._protocol.wire.write(data)
         return not self.congested
 

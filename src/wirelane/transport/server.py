@@ -14,6 +14,7 @@ from wirelane.core.limits import Limits
 from wirelane.core.metadata import Metadata, to_headers
 from wirelane.errors import BusyError, LimitExceeded, PeerError, UsageError
 from wirelane.http2 import ErrorCode, HeaderBlock, Stream
+from wirelane.net.admission import Admission
 from wirelane.net.listen import listen
 from wirelane.status import StatusCode
 from wirelane.transport.base import CallEnded, Ending
@@ -490,9 +491,12 @@ async def serve(
     tls: TlsConfig | ssl.SSLContext | None = None,
     limits: Limits | None = None,
     options: ServerOptions | None = None,
+    admission: Admission | None = None,
     reuse_port: bool = False,
 ) -> Serving:
     """Listen on an address and hand each call to `on_call`. With TLS, clients must agree to h2 (ALPN).
+
+    `admission` counts connections over several addresses; None: this one is held to the numbers of `limits` by itself.
 
     Raises:
         ConnectError: The address cannot be listened on.
@@ -511,7 +515,7 @@ async def serve(
         alpn=("h2",),
         alpn_required=True,
         handshake_timeout=limits.handshake_timeout,
-        max_connections=limits.max_connections,
+        admission=admission or Admission(limits.max_connections, limits.max_connections_per_peer),
         reuse_port=reuse_port,
         user_timeout=None if options.keepalive_time is None else options.keepalive_timeout,
     )

@@ -53,7 +53,12 @@ class Serving:
         for connection in self.connections:
             total += connection.engine.conduct.refusals
         if self._listening is not None:
-            total += Counter(rejected=self._listening.rejected, handshakes=self._listening.failed_handshakes)
+            refused = self._listening.refusals
+            total += Counter(
+                rejected=refused["max_connections"],
+                rejected_peers=refused["max_connections_per_peer"],
+                handshakes=self._listening.failed_handshakes,
+            )
         return total
 
     @property

@@ -36,9 +36,10 @@ def test_a_value_out_of_range_is_refused_with_the_name_of_the_field(name, value)
         Limits(**{name: value})
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in NAMES if name not in {"max_send_message", "connect_timeout"}]
-)
+OPTIONAL = {"max_send_message", "connect_timeout", "max_connections_per_peer", "idle_timeout"}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in OPTIONAL])
 def test_no_limit_is_no_value_where_there_must_be_one(name):
     with pytest.raises(UsageError, match=name):
         Limits(**{name: None})  # type: ignore[arg-type]

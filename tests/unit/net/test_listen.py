@@ -28,6 +28,7 @@ from support.net_support import (
 from wirelane.core.target import HostPort, parse_listen
 from wirelane.errors import ConnectError, ConnectionLost, ResolveError, UsageError
 from wirelane.net import TlsConfig, dial, listen
+from wirelane.net.admission import Admission
 from wirelane.net.resolve import Endpoint
 
 bind_module = importlib.import_module("wirelane.net.bind")
@@ -136,7 +137,7 @@ async def test_port_can_be_shared_with_others():
 @pytest.mark.parametrize("most", [0, -1])
 async def test_senseless_limit_is_refused(most):
     with pytest.raises(UsageError, match="max_connections must be at least 1"):
-        await listen(echo, LOOPBACK, max_connections=most)
+        await listen(echo, LOOPBACK, admission=Admission(most))
 
 
 async def test_wrong_tls_settings_fail_at_once(tmp_path):
@@ -212,7 +213,7 @@ async def test_socket_file_removed_by_hand_does_no_harm(tmp_path):
 async def test_connections_above_the_limit_are_closed_and_counted(caplog):
     caplog.set_level(logging.INFO, "wirelane.net")
     accepting = Accepting(echo)
-    async with await listen(accepting, LOOPBACK, max_connections=2) as listening:
+    async with await listen(accepting, LOOPBACK, admission=Admission(2)) as listening:
         _, one = await dial(Recorder, listening.address)
         _, two = await dial(Recorder, listening.address)
         first, second = await accepting.one(), await accepting.one()
@@ -231,7 +232,7 @@ async def test_connections_above_the_limit_are_closed_and_counted(caplog):
 
 async def test_handshakes_count_as_connections(authority):
     tls = authority.server()
-    async with await listen(echo, LOOPBACK, tls=tls, max_connections=1) as listening:
+    async with await listen(echo, LOOPBACK, tls=tls, admission=Admission(1)) as listening:
         _, silent = await dial(Recorder, listening.address)
         await until(lambda: listening.connections == 1)
         _, other = await dial(Recorder, listening.address)
@@ -239,6 +240,50 @@ async def test_handshakes_count_as_connections(authority):
         assert listening.rejected == 1
         await ended(silent)
         await until(lambda: listening.connections == 0)
+
+
+async def test_connections_of_one_peer_are_limited_beside_those_of_others(caplog):
+    """Every address of 127.0.0.0/8 is this machine's: clients can come from several."""
+    caplog.set_level(logging.INFO, "wirelane.net")
+    accepting = Accepting(echo)
+    async with await listen(accepting, LOOPBACK, admission=Admission(None, 2)) as listening:
+        at = ("127.0.0.1", listening.port)
+        clients = [socket.create_connection(at, source_address=("127.0.0.2", 0)) for _ in range(2)]
+        servers = [await accepting.one() for _ in clients]
+        for _ in range(3):
+            with socket.create_connection(at, source_address=("127.0.0.2", 0)) as refused:
+                assert await asyncio.to_thread(refused.recv, 1) == b""
+        with socket.create_connection(at, source_address=("127.0.0.3", 0)) as other:
+            other.sendall(b"hello")
+            assert await asyncio.to_thread(other.recv, 5) == b"hello"
+            servers.append(await accepting.one())
+        assert (listening.accepted, listening.rejected) == (3, 3)
+        assert listening.refusals == {"max_connections_per_peer": 3}
+        assert caplog.text.count("there are enough of its address (max_connections_per_peer=2)") == 1
+        for client in clients:
+            client.close()
+        await until(lambda: listening.connections == 0)
+        with socket.create_connection(at, source_address=("127.0.0.2", 0)) as again:
+            again.sendall(b"hello")
+            assert await asyncio.to_thread(again.recv, 5) == b"hello"
+        servers.append(await accepting.one())
+        await ended(*servers)
+
+
+async def test_a_limit_holds_for_all_listeners_that_share_it():
+    admission = Admission(None, 1)
+    async with (
+        await listen(echo, LOOPBACK, admission=admission) as one,
+        await listen(echo, LOOPBACK, admission=admission) as two,
+    ):
+        _, client = await dial(Recorder, one.address)
+        await until(lambda: one.connections == 1)
+        _, refused = await dial(Recorder, two.address)
+        await refused.until_lost()
+        assert (one.rejected, two.rejected, repr(admission)) == (0, 1, "<Admission 1 connections>")
+        await ended(client)
+        await until(lambda: admission.open == 0)
+        assert await answers(two.address)
 
 
 async def until(condition) -> None:

@@ -23,6 +23,7 @@ from wirelane.core.target import HostPort, UnixPath, first_port, parse_listen
 from wirelane.errors import ClosedError, UsageError
 from wirelane.grpc.server.handler import Call
 from wirelane.grpc.server.stats import ServerStats
+from wirelane.net.admission import Admission
 from wirelane.status import StatusCode
 from wirelane.transport.server import serve
 
@@ -154,6 +155,7 @@ class Listening:
             else:
                 self._accept_late(Call(route, stream, self), loop)
 
+        admission = Admission(self.limits.max_connections, self.limits.max_connections_per_peer)
         try:
             for address in self._asked:
                 serving = await serve(
@@ -162,6 +164,7 @@ class Listening:
                     tls=self._tls,
                     limits=self.limits,
                     options=self._options,
+                    admission=admission,
                     reuse_port=self._reuse_port,
                 )
                 self._servings.append(serving)
