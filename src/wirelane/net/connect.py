@@ -168,8 +168,12 @@ class _Race:
 
 
 def _bind(sock: socket.socket, options: SocketOptions) -> None:
-    if options.bind_address is not None and sock.family != socket.AF_UNIX:
-        sock.bind(options.bind_address)
+    address = options.bind_address
+    if address is None or sock.family == socket.AF_UNIX:
+        return
+    if (":" in address[0]) != (sock.family == socket.AF_INET6):
+        raise OSError(errno.EAFNOSUPPORT, "the local address is of the other family")
+    sock.bind(address)
 
 
 def _refuse_self(sock: socket.socket, endpoint: Endpoint) -> None:
@@ -184,7 +188,7 @@ def _refuse_self(sock: socket.socket, endpoint: Endpoint) -> None:
 
 def describe_os_error(exc: BaseException) -> str:
     """Return "connection refused" and the like."""
-    if isinstance(exc, OSError) and exc.errno:
+    if isinstance(exc, OSError) and exc.errno and exc.errno > 0:
         text = os.strerror(exc.errno)
         return text[:1].lower() + text[1:] if not text[:2].isupper() else text
     return str(exc) or type(exc).__name__

@@ -5,7 +5,6 @@ An IP address written as such asks nobody and costs no thread.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import socket
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from itertools import chain
 
 from wirelane.core.target import Address, HostPort, UnixPath
 from wirelane.errors import ResolveError
+from wirelane.net.lookup import lookup
 
 __all__ = ["Endpoint", "SocketAddress", "interleave", "resolve"]
 
@@ -70,9 +70,7 @@ async def resolve(host: str, port: int, *, passive: bool = False) -> list[Endpoi
         return [literal]
     flags = socket.AI_PASSIVE if passive else 0
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
-        )
+        found = await lookup(host or None, port, flags)
     except socket.gaierror as exc:
         what, hint = _PROBLEMS.get(exc.errno or 0, (str(exc.strerror or exc), _CHECK_NAME))
         raise ResolveError(f"cannot resolve {host!r}: {what}", host=host, step="resolve", hint=hint) from exc

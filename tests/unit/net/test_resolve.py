@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import socket
 
 import pytest
@@ -23,14 +22,6 @@ def answering(monkeypatch, answer) -> None:
         return [(family, socket.SOCK_STREAM, 6, "", (address, port)) for family, address in answer]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-
-
-async def resolve_here(host: str, port: int = 80) -> list[Endpoint]:
-    """Resolve with the thread pool of asyncio's loop: uvloop asks the system by itself."""
-    loop = asyncio.get_running_loop()
-    if not isinstance(loop, asyncio.BaseEventLoop):
-        pytest.skip("uvloop resolves in C")
-    return await resolve(host, port)
 
 
 async def test_ip_addresses_ask_nobody(monkeypatch):
@@ -73,7 +64,7 @@ async def test_unknown_name_says_so_and_what_to_try():
 async def test_every_failure_of_the_resolver_is_a_resolve_error(monkeypatch, answer, said):
     answering(monkeypatch, answer)
     with pytest.raises(ResolveError) as caught:
-        await resolve_here("some.example")
+        await resolve("some.example", 80)
     assert said in str(caught.value)
     assert "some.example" in str(caught.value)
 
@@ -86,7 +77,7 @@ async def test_impossible_name_is_a_resolve_error(host):
 
 async def test_repeated_answers_count_once(monkeypatch):
     answering(monkeypatch, [(V4, "10.0.0.1"), (V4, "10.0.0.1"), (V4, "10.0.0.2")])
-    assert [str(endpoint) for endpoint in await resolve_here("x.example")] == ["10.0.0.1:80", "10.0.0.2:80"]
+    assert [str(endpoint) for endpoint in await resolve("x.example", 80)] == ["10.0.0.1:80", "10.0.0.2:80"]
 
 
 def test_families_take_turns_beginning_with_the_first():
