@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wirelane.codec import Schema as Schema
     from wirelane.core.limits import Limits as Limits
     from wirelane.core.metadata import Metadata as Metadata
+    from wirelane.core.trace import TraceEntry as TraceEntry
     from wirelane.errors import BusyError as BusyError
     from wirelane.errors import ClosedError as ClosedError
     from wirelane.errors import CodecError as CodecError
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from wirelane.net.options import SocketOptions as SocketOptions
     from wirelane.net.proxy import ProxyConfig as ProxyConfig
     from wirelane.net.tls import TlsConfig as TlsConfig
+    from wirelane.net.trace import Trace as Trace
     from wirelane.status import StatusCode as StatusCode
 else:
     __getattr__, __dir__ = lazy(__name__)
@@ -71,6 +73,8 @@ __all__ = [
     "StatusCode",
     "TlsConfig",
     "TlsError",
+    "Trace",
+    "TraceEntry",
     "UsageError",
     "WirelaneError",
     "__version__",

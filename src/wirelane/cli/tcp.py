@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from wirelane.cli.errors import exit_code, explain, say
-from wirelane.cli.hexdump import HexDump
 from wirelane.cli.options import ConnectionOptions, Seconds, connection_options, verbose_option
 from wirelane.cli.session import Log
 from wirelane.cli.stdin import Stdin
 from wirelane.cli.verb import Verb
 from wirelane.core.deadline import Deadline
+from wirelane.core.hexdump import HexDump
 from wirelane.errors import ConnectionLost, EndOfStream, LimitExceeded, ReadTimeout, UsageError
 
 if TYPE_CHECKING:

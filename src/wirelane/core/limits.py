@@ -11,11 +11,16 @@ from typing import Final
 
 from wirelane.errors import UsageError
 
-__all__ = ["Limits"]
+__all__ = ["TRACE_BYTES", "TRACE_DATA", "TRACE_ENTRIES", "Limits"]
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
 _GIB: Final = 1024 * _MIB
+
+# What a `Trace` keeps unless it is told otherwise: entries, bytes of them together, bytes of one.
+TRACE_ENTRIES: Final = 1000  # ours: grpc-go's channelz keeps 30 events, and those are rarer
+TRACE_BYTES: Final = _MIB  # ours
+TRACE_DATA: Final = 4 * _KIB  # ours: a page
 
 # Fields whose range is narrower than "more than nothing": (least, most).
 _RANGES: Final[dict[str, tuple[int, int | None]]] = {

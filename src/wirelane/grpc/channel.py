@@ -19,6 +19,7 @@ from wirelane.grpc.reflection_client import fetch_schema
 from wirelane.grpc.stub import ServiceStub
 from wirelane.net.proxy import resolve_proxy
 from wirelane.net.tls import resolve_tls
+from wirelane.net.trace import Trace
 from wirelane.transport.keepalive import Keepalive
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from wirelane.core.metadata import MetadataLike
     from wirelane.net.proxy import ProxyLike
     from wirelane.net.tls import TlsConfig
+    from wirelane.net.trace import TraceLike
 
 __all__ = ["Channel"]
 
@@ -59,6 +61,8 @@ class Channel(CallForms):
         compression: "gzip" or "deflate" for messages of calls that do not say.
         limits: Bounds on memory and time.
         options: What few channels need to change.
+        trace: Log what is said: True keeps it in memory (`channel.trace`), a path writes it to that file, and a
+            `wirelane.Trace` does what it says.
 
     Every call takes `timeout` (seconds from when it is made, sent as `grpc-timeout` and enforced here),
     `metadata`, `compression` and `wait_for_ready`. Inside a wirelane server, a call never outlives the call that is
@@ -80,6 +84,7 @@ class Channel(CallForms):
         compression: str | None = None,
         limits: Limits | None = None,
         options: ChannelOptions | None = None,
+        trace: TraceLike = None,
     ) -> None:
         where = parse_target(target)
         if where.tls and tls is False:
@@ -88,6 +93,7 @@ class Channel(CallForms):
             raise UsageError(f"options must be a ChannelOptions(...), not {options!r}")
         self._options = options or ChannelOptions()
         self._limits = Limits.of(limits)
+        self._trace = Trace.of(trace)
         self._connector = Connector(
             where,
             tls=resolve_tls(tls, default=where.tls),
@@ -98,6 +104,7 @@ class Channel(CallForms):
             keepalive=_keepalive(self._options),
             options=self._options.socket,
             route=resolve_proxy(proxy),
+            trace=self._trace,
         )
         self._core = ChannelCore(
             self._connector,
@@ -179,6 +186,11 @@ class Channel(CallForms):
             connections=len(self._connector.connections),
             connects=self._connector.connects,
         )
+
+    @property
+    def trace(self) -> Trace | None:
+        """The log of the conversation, if `trace=` asked for one."""
+        return self._trace
 
     async def connect(self) -> None:
         """Connect now and load the schema, whatever the backoff says; returns at once if both are done.

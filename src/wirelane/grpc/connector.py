@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from wirelane.core.target import Address, Target
     from wirelane.net.options import SocketOptions
     from wirelane.net.tls import TlsConfig
+    from wirelane.net.trace import Trace
     from wirelane.transport.base import ClientConnection
     from wirelane.transport.keepalive import Keepalive
 
@@ -78,6 +79,7 @@ class Connector:
         keepalive: The pace of pings; None: none are sent.
         options: Of the socket.
         route: The proxies on the way.
+        trace: Where to log what is said.
 
     Attributes:
         current: A connection to open calls on, if there is one: read on the path of every call.
@@ -96,6 +98,7 @@ class Connector:
         keepalive: Keepalive | None = None,
         options: SocketOptions | None = None,
         route: Route | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self.target = target
         self.tls = tls
@@ -110,6 +113,7 @@ class Connector:
         self._route = route or Route()
         for address in target.addresses:
             self._route.to(address)  # raises if there is no such way
+        self._trace = trace
         self._state = ChannelState.IDLE
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -296,6 +300,7 @@ class Connector:
             keepalive=self._keepalive,
             options=self._options,
             proxies=self._route.to(address),
+            trace=self._trace,
         )
 
     def _connected(self, connection: ClientConnection) -> None:

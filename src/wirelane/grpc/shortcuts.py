@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wirelane.grpc.options import ChannelOptions
     from wirelane.net.proxy import ProxyLike
     from wirelane.net.tls import TlsConfig
+    from wirelane.net.trace import TraceLike
     from wirelane.schema import MethodInfo
 
 __all__ = ["Connecting", "call", "connect", "load_schema", "reflect"]
@@ -80,6 +81,7 @@ def connect(
     compression: str | None = None,
     limits: Limits | None = None,
     options: ChannelOptions | None = None,
+    trace: TraceLike = None,
 ) -> Connecting:
     """Connect to a server, and load the schema meanwhile: `async with grpc.connect(...) as channel`.
 
@@ -104,6 +106,7 @@ def connect(
         compression=compression,
         limits=limits,
         options=options,
+        trace=trace,
     )
     return Connecting(channel)
 
@@ -121,6 +124,7 @@ async def call(
     compression: str | None = None,
     limits: Limits | None = None,
     options: ChannelOptions | None = None,
+    trace: TraceLike = None,
 ) -> Any:
     """Connect, make one call of any kind, and close. Cancelled, it leaves nothing behind.
 
@@ -136,6 +140,7 @@ async def call(
         compression: As in `Channel`.
         limits: As in `Channel`.
         options: As in `Channel`.
+        trace: As in `Channel`.
 
     Returns:
         The reply; a list of the replies if the method streams them.
@@ -155,6 +160,7 @@ async def call(
         compression=compression,
         limits=limits,
         options=options,
+        trace=trace,
     )
     scope = asyncio.timeout(timeout)
     try:

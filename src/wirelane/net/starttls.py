@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Sequence
 
 from wirelane.errors import ClosedError, TlsError
+from wirelane.net.tap import tap_of
 from wirelane.net.tls import TlsConfig, client_context, offered_alpn, server_context
 from wirelane.net.tlslayer import TlsTransport, address_text
 
@@ -36,7 +37,7 @@ async def start_tls(
     alpn_required: bool = True,
     timeout: float | None = 10.0,
     received: bytes = b"",
-) -> TlsTransport:
+) -> asyncio.Transport:
     """Go on in TLS on a connection that runs already, and return the transport to use from now on.
 
     `protocol` gets no second `connection_made`; its first decrypted data come in a later turn of the loop, when
@@ -61,6 +62,9 @@ async def start_tls(
         ClosedError: The transport is closed.
         UsageError: The settings cannot work.
     """
+    tap = tap_of(transport)
+    if tap is not None:  # it stays above TLS
+        transport, protocol = tap.wire, tap
     if transport.is_closing():
         raise ClosedError("cannot start TLS: the connection is closed")
     loop = asyncio.get_running_loop()
@@ -101,7 +105,7 @@ async def start_tls(
             layer.abort()
         raise
     loop.call_soon(layer.release)
-    return layer
+    return layer if tap is None else tap.over(layer)
 
 
 def _host(transport: asyncio.Transport) -> str:

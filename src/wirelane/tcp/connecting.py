@@ -14,7 +14,9 @@ from wirelane.errors import UsageError
 from wirelane.net import dial
 from wirelane.net.options import SocketOptions
 from wirelane.net.proxy import ProxyLike, resolve_proxy
+from wirelane.net.tap import connecting
 from wirelane.net.tls import TlsConfig, resolve_tls
+from wirelane.net.trace import Trace, TraceLike
 from wirelane.tcp.connection import Connection
 from wirelane.tcp.protocol import TcpProtocol
 
@@ -33,6 +35,7 @@ class Connecting(Awaitable[Connection], AbstractAsyncContextManager[Connection])
         "_proxies",
         "_server_name",
         "_tls",
+        "_trace",
         "_used",
     )
 
@@ -45,6 +48,7 @@ class Connecting(Awaitable[Connection], AbstractAsyncContextManager[Connection])
         limits: Limits | None,
         server_name: str | None,
         options: SocketOptions | None,
+        trace: TraceLike,
     ) -> None:
         target = parse_target(address, kind="tcp")
         self._address = target.addresses[0]
@@ -58,6 +62,7 @@ class Connecting(Awaitable[Connection], AbstractAsyncContextManager[Connection])
         self._connect_timeout = connect_timeout
         self._limits = Limits.of(limits)
         self._server_name = server_name
+        self._trace = Trace.of(trace)
         self._connection: Connection | None = None
         self._used = False
 
@@ -78,15 +83,17 @@ class Connecting(Awaitable[Connection], AbstractAsyncContextManager[Connection])
         if self._used:
             raise UsageError("this connect() was used already; call it again for another connection")
         self._used = True
-        _, protocol = await dial(
-            lambda: TcpProtocol(self._limits),
-            self._address,
-            tls=self._tls,
-            server_name=self._server_name,
-            connect_timeout=self._connect_timeout,
-            options=self._options,
-            proxies=self._proxies,
-        )
+        protocol = TcpProtocol(self._limits)
+        with connecting(self._trace, self._address, via=self._proxies) as tapped:
+            await dial(
+                lambda: tapped(protocol),
+                self._address,
+                tls=self._tls,
+                server_name=self._server_name,
+                connect_timeout=self._connect_timeout,
+                options=self._options,
+                proxies=self._proxies,
+            )
         name = self._address.host if isinstance(self._address, HostPort) else None
         return Connection(
             protocol,
@@ -118,6 +125,7 @@ def connect(
     limits: Limits | None = None,
     server_name: str | None = None,
     options: SocketOptions | None = None,
+    trace: TraceLike = None,
 ) -> Connecting:
     """Open a connection: await the result for a `Connection`, or enter it with `async with`.
 
@@ -131,9 +139,11 @@ def connect(
         limits: Bounds for the buffers and for closing.
         server_name: The name that the certificate must have, if it is not the host's.
         options: Of the socket: a local address, keep-alive, and such.
+        trace: Log what is said: True keeps it in memory (`connection.trace`), a path writes it to that file, and a
+            `wirelane.Trace` does what it says.
 
     Raises:
         UsageError: At once, for an address or settings that make no sense.
         ResolveError, ConnectError, ProxyError, TlsError: When awaited or entered. Nothing is left open then, nor when cancelled.
     """
-    return Connecting(address, tls, proxy, connect_timeout, limits, server_name, options)
+    return Connecting(address, tls, proxy, connect_timeout, limits, server_name, options, trace)

@@ -40,6 +40,7 @@ from wirelane.core.readbuffer import Markers
 from wirelane.core.target import Address, HostPort, UnixPath
 from wirelane.errors import EndOfStream, UsageError
 from wirelane.net.tls import TlsConfig, resolve_tls
+from wirelane.net.trace import Trace
 from wirelane.tcp.protocol import TcpProtocol
 
 if TYPE_CHECKING:
@@ -345,6 +346,12 @@ class Connection:
     def draining(self) -> bool:
         """Whether the server of this connection drains, so that its handler should come to an end; see `more`."""
         return self._protocol.draining
+
+    @property
+    def trace(self) -> Trace | None:
+        """The log of the conversation, if `trace=` asked for one."""
+        trace = self._protocol.info("trace")
+        return trace if isinstance(trace, Trace) else None
 
     @property
     def closed(self) -> bool:

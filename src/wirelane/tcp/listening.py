@@ -25,6 +25,7 @@ from wirelane.core.target import Address, HostPort, UnixPath, first_port, parse_
 from wirelane.errors import ClosedError, ConnectionLost, EndOfStream, UsageError
 from wirelane.net import listen
 from wirelane.net.admission import Admission
+from wirelane.net.tap import tapped
 from wirelane.tcp.connection import Connection
 from wirelane.tcp.idle import WatchedProtocol
 from wirelane.tcp.protocol import TcpProtocol
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from wirelane.core.limits import Limits
     from wirelane.net.listen import Listening as Sockets
     from wirelane.net.tls import TlsConfig
+    from wirelane.net.trace import Trace
 
 __all__ = ["Handler", "Listening", "ServerState", "ServerStats"]
 
@@ -102,6 +104,7 @@ class Listening:
         tls: TlsConfig | ssl.SSLContext | None,
         limits: Limits,
         grace: float | None,
+        trace: Trace | None = None,
     ) -> None:
         if not addresses:
             raise UsageError('listen() needs an address, such as "127.0.0.1:7000"')
@@ -112,6 +115,7 @@ class Listening:
         )
         self._tls = tls
         self._limits = limits
+        self._trace = trace
         self._grace = limits.close_timeout if grace is None else grace
         self._sockets: list[Sockets] = []
         self._running: dict[asyncio.Task[None], Connection] = {}
@@ -183,7 +187,7 @@ class Listening:
             for address in self._asked:
                 self._sockets.append(
                     await listen(
-                        self._protocol,
+                        lambda: tapped(self._protocol(), self._trace),
                         address,
                         tls=self._tls,
                         handshake_timeout=self._limits.handshake_timeout,

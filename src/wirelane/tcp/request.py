@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wirelane.net.options import SocketOptions
     from wirelane.net.proxy import ProxyLike
     from wirelane.net.tls import TlsConfig
+    from wirelane.net.trace import TraceLike
 
 __all__ = ["request"]
 
@@ -35,6 +36,7 @@ async def request(
     limits: Limits | None = None,
     server_name: str | None = None,
     options: SocketOptions | None = None,
+    trace: TraceLike = None,
 ) -> bytes:
     r"""Connect, send `data`, read one reply, close.
 
@@ -51,6 +53,7 @@ async def request(
         limits: As for `connect`.
         server_name: As for `connect`.
         options: As for `connect`.
+        trace: As for `connect`.
 
     Returns:
         The reply, as bytes.
@@ -70,6 +73,7 @@ async def request(
         limits=limits,
         server_name=server_name,
         options=options,
+        trace=trace,
     )
     async with connecting as connection:
         try:

@@ -8,6 +8,7 @@ from wirelane.core.limits import Limits
 from wirelane.errors import UsageError
 from wirelane.net.signals import stop_signals
 from wirelane.net.tls import TlsConfig, resolve_tls
+from wirelane.net.trace import Trace, TraceLike
 from wirelane.tcp.listening import Handler, Listening, ServerState, ServerStats
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Server:
             the settings changes, new connections get the new certificate.
         limits: Bounds for buffers, closing, and the number (`max_connections`, `max_connections_per_peer`) and idleness
             (`idle_timeout`) of connections.
+        trace: Log what is said on all connections: True keeps it in memory (`server.trace`), a path writes it to that
+            file, and a `wirelane.Trace` does what it says.
     """
 
     def __init__(
@@ -38,12 +41,14 @@ class Server:
         *,
         tls: bool | TlsConfig | ssl.SSLContext | None = None,
         limits: Limits | None = None,
+        trace: TraceLike = None,
     ) -> None:
         if not callable(handler):
             raise UsageError("handler must be a function: async def handler(connection)")
         if tls is True:
             raise UsageError("tls=True is not enough for a server; give TlsConfig(cert=..., key=...)")
         self.limits = Limits.of(limits)
+        self.trace = Trace.of(trace)
         self._handler = handler
         self._tls = resolve_tls(tls)
         self._listening: Listening | None = None
@@ -82,7 +87,9 @@ class Server:
         """
         if self.state in (ServerState.SERVING, ServerState.DRAINING):
             raise UsageError(f"{self!r} listens already; give listen() all addresses at once")
-        self._listening = Listening(self._handler, addresses, tls=self._tls, limits=self.limits, grace=grace)
+        self._listening = Listening(
+            self._handler, addresses, tls=self._tls, limits=self.limits, grace=grace, trace=self.trace
+        )
         return self._listening
 
     async def serve(self, *addresses: str | Address, grace: float | None = None) -> None:

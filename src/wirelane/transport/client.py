@@ -22,9 +22,11 @@ from wirelane.errors import (
     WirelaneError,
 )
 from wirelane.http2 import ErrorCode, HeaderBlock, Stream
+from wirelane.http2.describe import describe_frames
 from wirelane.net.connect import describe_os_error
 from wirelane.net.dial import dial
 from wirelane.net.options import SocketOptions
+from wirelane.net.tap import connecting
 from wirelane.status import StatusCode
 from wirelane.transport.base import (
     CallEnded,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from wirelane.core.target import Address
     from wirelane.net.proxy import ProxyConfig
     from wirelane.net.tls import TlsConfig
+    from wirelane.net.trace import Trace
     from wirelane.transport.base import Part, Peer
 
 __all__ = ["H2ClientConnection", "H2ClientStream", "connect"]
@@ -68,10 +71,11 @@ async def connect(
     keepalive: Keepalive | None = None,
     options: SocketOptions | None = None,
     proxies: Sequence[ProxyConfig] = (),
+    trace: Trace | None = None,
 ) -> H2ClientConnection:
     """Open a connection and wait for the server's SETTINGS, so that a peer that is no HTTP/2 server is known now.
 
-    With `keepalive`, a silent server is pinged at its pace.
+    With `keepalive`, a silent server is pinged at its pace. With `trace`, what is said is logged there.
 
     Cancel-safe: a cancelled call leaves no socket.
 
@@ -83,16 +87,18 @@ async def connect(
     scheme = b"https" if tls is not None else b"http"
     loop = asyncio.get_running_loop()
     start = loop.time()
-    _, connection = await dial(
-        lambda: H2ClientConnection(limits, scheme=scheme, target=str(address), keepalive=keepalive),
-        address,
-        tls=tls,
-        server_name=server_name,
-        alpn=("h2",),
-        connect_timeout=connect_timeout,
-        options=_socket_options(options, keepalive),
-        proxies=proxies,
-    )
+    connection = H2ClientConnection(limits, scheme=scheme, target=str(address), keepalive=keepalive)
+    with connecting(trace, address, describe_frames, via=proxies) as tapped:
+        await dial(
+            lambda: tapped(connection),
+            address,
+            tls=tls,
+            server_name=server_name,
+            alpn=("h2",),
+            connect_timeout=connect_timeout,
+            options=_socket_options(options, keepalive),
+            proxies=proxies,
+        )
     if proxies:
         connection.peer = replace(connection.peer, address=str(address))  # not the proxy's
     left = None if connect_timeout is None else max(0.0, connect_timeout - (loop.time() - start))

@@ -14,8 +14,10 @@ from wirelane.core.limits import Limits
 from wirelane.core.metadata import Metadata, to_headers
 from wirelane.errors import BusyError, LimitExceeded, PeerError, UsageError
 from wirelane.http2 import ErrorCode, HeaderBlock, Stream
+from wirelane.http2.describe import describe_frames
 from wirelane.net.admission import Admission
 from wirelane.net.listen import listen
+from wirelane.net.tap import tapped
 from wirelane.status import StatusCode
 from wirelane.transport.base import CallEnded, Ending
 from wirelane.transport.callstream import CallStream
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from wirelane.core.target import Address
     from wirelane.net.tls import TlsConfig
+    from wirelane.net.trace import Trace
     from wirelane.transport.base import CallHandler, Part, Peer
 
 __all__ = ["H2ServerConnection", "H2ServerStream", "serve"]
@@ -493,6 +496,7 @@ async def serve(
     options: ServerOptions | None = None,
     admission: Admission | None = None,
     reuse_port: bool = False,
+    trace: Trace | None = None,
 ) -> Serving:
     """Listen on an address and hand each call to `on_call`. With TLS, clients must agree to h2 (ALPN).
 
@@ -505,8 +509,9 @@ async def serve(
     serving = Serving(limits)
     options = options or ServerOptions()
 
-    def factory() -> H2ServerConnection:
-        return H2ServerConnection(limits, on_call, serving=serving, options=options)
+    def factory() -> asyncio.Protocol:
+        connection = H2ServerConnection(limits, on_call, serving=serving, options=options)
+        return tapped(connection, trace, describe_frames)
 
     serving._listening = await listen(
         factory,

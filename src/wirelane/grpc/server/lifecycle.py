@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from wirelane.grpc.server.router import Router
     from wirelane.grpc.services.health import Health
     from wirelane.net.tls import TlsConfig
+    from wirelane.net.trace import Trace
     from wirelane.transport.base import ServerConnection, ServerStream
     from wirelane.transport.serving import Serving
 
@@ -74,6 +75,7 @@ class Listening:
         options: ServerOptions,
         grace: float | None,
         reuse_port: bool,
+        trace: Trace | None = None,
     ) -> None:
         if not addresses:
             raise UsageError('listen() needs an address, such as "127.0.0.1:50051"')
@@ -90,6 +92,7 @@ class Listening:
         self._health = health
         self._options = options
         self._reuse_port = reuse_port
+        self._trace = trace
         self._grace = limits.drain_grace if grace is None else grace
         self._servings: list[Serving] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -166,6 +169,7 @@ class Listening:
                     options=self._options,
                     admission=admission,
                     reuse_port=self._reuse_port,
+                    trace=self._trace,
                 )
                 self._servings.append(serving)
                 if self.state is not ServerState.SERVING:

@@ -24,6 +24,7 @@ from wirelane.grpc.services.health import Health
 from wirelane.grpc.services.reflection import Reflection
 from wirelane.net.signals import stop_signals
 from wirelane.net.tls import resolve_tls
+from wirelane.net.trace import Trace
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from wirelane.core.target import Address
     from wirelane.grpc.services.base import BuiltinService
     from wirelane.net.tls import TlsConfig
+    from wirelane.net.trace import TraceLike
 
 __all__ = ["Server"]
 
@@ -50,6 +52,8 @@ class Server:
         health: Serve grpc.health.v1; `server.health` is what it answers from.
         compression: Compress the replies with this ("gzip", "deflate") for the clients that accept it.
         options: How connections are kept alive, and for how long; `ServerOptions()` if None.
+        trace: Log what is said on all connections: True keeps it in memory (`server.trace`), a path writes it to that
+            file, and a `wirelane.Trace` does what it says.
 
     Raises:
         UsageError: A service or a handler in it is not one; `compression` is not known.
@@ -66,6 +70,7 @@ class Server:
         health: bool = True,
         compression: str | None = None,
         options: ServerOptions | None = None,
+        trace: TraceLike = None,
     ) -> None:
         if compression is not None and compression not in _compression.SUPPORTED:
             known = ", ".join(_compression.SUPPORTED)
@@ -75,6 +80,7 @@ class Server:
         if options is not None and not isinstance(options, ServerOptions):
             raise UsageError(f"options must be a ServerOptions(...), not {options!r}")
         self.limits = Limits.of(limits)
+        self.trace = Trace.of(trace)
         self._options = options or ServerOptions()
         self._tls = None if tls is False else resolve_tls(tls, default=None)
         self._compression = compression
@@ -252,6 +258,7 @@ class Server:
             options=self._options,
             grace=grace,
             reuse_port=reuse_port,
+            trace=self.trace,
         )
         return self._listening
 

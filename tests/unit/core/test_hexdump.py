@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wirelane.cli.hexdump import HexDump
+from wirelane.core.hexdump import HexDump
 
 
 def dump(*pieces: bytes) -> str:
