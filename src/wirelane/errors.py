@@ -11,7 +11,7 @@ WirelaneError
 |- ResolveError           the name has no address
 |- PeerError              the remote broke the protocol
 |- UsageError             we were misused: wrong order, wrong cardinality, wrong value
-|- ReadTimeout            also TimeoutError; carries .partial
+|- ReadTimeout            also TimeoutError; carries .partial, and .idle: which of the two times was up
 |- SendTimeout            also TimeoutError; carries .unsent
 |- EndOfStream            also EOFError; carries .partial
 |- LimitExceeded          a limit was hit before memory was taken; names it; carries .partial
@@ -343,11 +343,13 @@ class ReadTimeout(WirelaneError, TimeoutError):
 
     Attributes:
         partial: The bytes that had arrived; they stay in the buffer.
+        idle: The peer was silent for `idle_timeout`; otherwise `timeout`, the time for the whole read, was up.
     """
 
-    def __init__(self, message: str, *, partial: bytes = b"") -> None:
+    def __init__(self, message: str, *, partial: bytes = b"", idle: bool = False) -> None:
         super().__init__(message)
         self.partial = partial
+        self.idle = idle
 
 
 class SendTimeout(WirelaneError, TimeoutError):

@@ -41,18 +41,20 @@ class Deadline:
     at: float
 
     @classmethod
-    def after(cls, seconds: float | None, *, now: float | None = None) -> Deadline | None:
+    def after(
+        cls, seconds: float | None, *, now: float | None = None, name: str = "timeout"
+    ) -> Deadline | None:
         """Return the deadline that is `seconds` from now; None for None or infinity: no deadline.
 
         Raises:
-            UsageError: `seconds` is negative, not a number, or no number at all.
+            UsageError: `seconds`, which the user knows by that name, is negative, not a number, or no number at all.
         """
         if seconds is None:
             return None
         if not isinstance(seconds, (int, float)):
-            raise UsageError(f"timeout is a number of seconds, not {type(seconds).__name__}: {seconds!r}")
+            raise UsageError(f"{name} is a number of seconds, not {type(seconds).__name__}: {seconds!r}")
         if not seconds >= 0:
-            raise UsageError(f"timeout is a number of seconds from 0 up, not {seconds!r}")
+            raise UsageError(f"{name} is a number of seconds from 0 up, not {seconds!r}")
         if seconds == math.inf:
             return None
         return cls((monotonic() if now is None else now) + seconds)

@@ -6,7 +6,8 @@ nothing either. What a rule returns depends on the bytes of the stream alone, ne
 `Available` is the one exception, since its question is "what is here".
 
 `demand` is how many bytes may have to be buffered before the rule can answer: the connection goes on reading from
-the network up to there, and no further.
+the network up to there, and no further. `least` is how many there must be before it is worth asking (again), while the
+stream goes on. Both may change when a rule has been asked.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import codecs
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from wirelane.core.readbuffer import Markers, ReadBuffer
 from wirelane.errors import CodecError, LimitExceeded, UsageError
@@ -25,14 +26,18 @@ __all__ = [
     "Exactly",
     "Matching",
     "ReadRule",
+    "Record",
     "TextLine",
+    "Until",
     "UntilEof",
     "UpTo",
+    "at_least",
     "decode_text",
     "encode_text",
     "line_rule",
     "marker_rule",
     "text_markers",
+    "until_rule",
 ]
 
 
@@ -48,6 +53,9 @@ class ReadRule(Protocol[T_co]):
     @property
     def demand(self) -> int: ...
 
+    @property
+    def least(self) -> int: ...
+
     def take(self, buffer: ReadBuffer, eof: bool) -> T_co | None:
         """Return one result, or None if more bytes are needed.
 
@@ -61,10 +69,10 @@ class ReadRule(Protocol[T_co]):
 class Exactly:
     """`size` bytes."""
 
-    __slots__ = ("demand",)
+    __slots__ = ("demand", "least")
 
     def __init__(self, size: int, *, name: str = "n") -> None:
-        self.demand = _at_least(name, size, 0)
+        self.demand = self.least = at_least(name, size, 0)
 
     def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
         return buffer.take(self.demand) if len(buffer) >= self.demand else None
@@ -75,9 +83,11 @@ class Available:
 
     __slots__ = ("demand", "limit")
 
+    least = 1
+
     def __init__(self, limit: int) -> None:
         self.demand = 1
-        self.limit = limit
+        self.limit = at_least("max_bytes", limit, 1)
 
     def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
         return buffer.take(self.limit) if len(buffer) or eof else None
@@ -93,11 +103,13 @@ class UpTo:
 
     __slots__ = ("demand", "keep", "limit_name", "markers")
 
+    least = 1
+
     def __init__(
         self, markers: Markers, size: int, *, keep: bool = True, limit_name: str | None = None
     ) -> None:
         self.markers = markers
-        self.demand = _at_least("max_bytes", size, 0 if limit_name is None else 1)
+        self.demand = at_least("max_bytes", size, 0 if limit_name is None else 1)
         self.keep = keep
         self.limit_name = limit_name
 
@@ -110,6 +122,47 @@ class UpTo:
         raise _no_marker(buffer, self.demand, self.limit_name)
 
 
+class Record(NamedTuple):
+    """What came before a marker, and the marker.
+
+    Attributes:
+        data: The bytes, with the marker at their end if that was asked for.
+        marker: Which one of those that were given.
+    """
+
+    data: bytes
+    marker: bytes
+
+
+class Until:
+    """Up to the first marker, and which one it was.
+
+    Args:
+        limit: The most bytes, marker included.
+        limit_name: The field or argument that says so.
+    """
+
+    __slots__ = ("_keep", "_limit_name", "_markers", "demand")
+
+    least = 1
+
+    def __init__(self, markers: Markers, limit: int, *, keep: bool, limit_name: str) -> None:
+        self._markers = markers
+        self._keep = keep
+        self._limit_name = limit_name
+        self.demand = at_least("max_bytes", limit, 1)
+
+    def take(self, buffer: ReadBuffer, eof: bool) -> Record | None:
+        found = buffer.find(self._markers, self.demand)
+        if found is not None:
+            end, size = found
+            data = buffer.take(end)
+            return Record(data if self._keep else data[: end - size], data[end - size :])
+        if len(buffer) < self.demand:
+            return None
+        raise _no_marker(buffer, self.demand, self._limit_name)
+
+
 class TextLine:
     """A line as text. One that is not text in its encoding stays where it is: CodecError.
 
@@ -119,10 +172,12 @@ class TextLine:
 
     __slots__ = ("_encoding", "_errors", "_keep", "_markers", "_text", "demand")
 
+    least = 1
+
     def __init__(self, markers: Markers, limit: int, *, keep: bool, encoding: str, errors: str) -> None:
         self._markers = markers
         self._keep = keep
-        self.demand = _at_least("max_bytes", limit, 1)
+        self.demand = at_least("max_bytes", limit, 1)
         self._encoding = encoding
         self._errors = errors
         # The marker as text, where cutting text comes to the same as cutting bytes, and text is as long as its bytes say.
@@ -169,13 +224,17 @@ class TextLine:
 
 
 class UntilEof:
-    """Everything up to the end of the stream, at most `limit` bytes."""
+    """Everything up to the end of the stream, at most `limit` bytes.
 
-    __slots__ = ("demand", "limit", "limit_name")
+    Also everything up to where the peer falls silent: whoever watches the time asks then as at the end of the stream.
+    """
+
+    __slots__ = ("demand", "least", "limit", "limit_name")
 
     def __init__(self, limit: int, *, limit_name: str = "max_bytes") -> None:
-        self.limit = _at_least("max_bytes", limit, 0)
-        self.demand = self.limit + 1  # the byte too many must be seen: a stream of `limit` bytes is fine
+        self.limit = at_least("max_bytes", limit, 0)
+        # The byte too many must be seen: a stream of `limit` bytes is fine.
+        self.demand = self.least = self.limit + 1
         self.limit_name = limit_name
 
     def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
@@ -191,6 +250,7 @@ class UntilEof:
 
 # What makes the outcome of a pattern depend on the bytes after a match: end anchors, word boundaries, lookahead,
 # atomic groups, possessive repeats. Found too often (`[$]`, `a\\b`) it costs time, never the right answer.
+_FIRST_LOOK = 256
 _LOOKS_AHEAD = re.compile(rb"\$|\\[bBZz]|\(\?[=!>]|[+*?}]\+")
 
 
@@ -208,6 +268,8 @@ class Matching:
 
     __slots__ = ("_monotone", "_tested", "demand", "pattern")
 
+    least = 1
+
     def __init__(self, pattern: bytes | re.Pattern[bytes], window: int) -> None:
         try:
             self.pattern = re.compile(pattern)
@@ -215,17 +277,24 @@ class Matching:
             raise UsageError(f"pattern is no regular expression: {error}") from error
         if not isinstance(self.pattern.pattern, bytes):
             raise UsageError('pattern must be bytes, as in rb"\\d+ "')
-        self.demand = _at_least("window", window, 1)
+        self.demand = at_least("window", window, 1)
         self._monotone = _LOOKS_AHEAD.search(self.pattern.pattern) is None
         self._tested = -1  # no length up to here matches
 
     def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
-        text = buffer.peek(self.demand)
-        end = self._bisect(text) if self._monotone else self._try_each(text)
-        if end is not None:
-            return buffer.take(end)
-        self._tested = len(text)
-        if len(text) < self.demand:
+        here = min(len(buffer), self.demand)
+        # First in a part of what is here: of many matches, each takes no more than it is long.
+        size = min(here, max(_FIRST_LOOK, 2 * self._tested))
+        while True:
+            text = buffer.peek(size)
+            end = self._bisect(text) if self._monotone else self._try_each(text)
+            if end is not None:
+                return buffer.take(end)
+            self._tested = size
+            if size == here:
+                break
+            size = min(here, 2 * size)
+        if here < self.demand:
             return None
         raise LimitExceeded(
             f"no match of {self.pattern.pattern!r} within {self.demand} bytes (window)",
@@ -317,13 +386,20 @@ def marker_rule(marker: bytes | tuple[bytes, ...], size: int, keep: bool, limit_
     return UpTo(Markers.of(marker), size, keep=keep, limit_name=limit_name)
 
 
+@lru_cache(maxsize=256)
+def until_rule(markers: bytes | tuple[bytes, ...], limit: int, keep: bool, limit_name: str) -> Until:
+    """Return the rule that tells which marker it was; it has no state either."""
+    return Until(Markers.of(markers), limit, keep=keep, limit_name=limit_name)
+
+
 def _no_marker(buffer: ReadBuffer, limit: int, name: str) -> LimitExceeded:
     return LimitExceeded(
         f"no marker within {limit} bytes ({name})", limit=name, maximum=limit, partial=buffer.peek(limit)
     )
 
 
-def _at_least(name: str, value: int, smallest: int) -> int:
+def at_least(name: str, value: int, smallest: int) -> int:
+    """Return a number that a user gave. Raises UsageError, with its name, if it is none or too small."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise UsageError(f"{name} must be a whole number, not {value!r}")
     if value < smallest:

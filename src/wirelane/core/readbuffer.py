@@ -7,6 +7,8 @@ Contract:
 - Cost is that of the bytes taken or newly scanned, never of what lies buffered: taking moves an offset, the gap in
   front is closed only when it is the larger half, and a search goes on where the last one for the same markers
   ended (less the longest marker, minus one byte, which may straddle the place).
+- Few copies: what came in one piece and is taken whole is the same object; of what came in large pieces, `take` copies
+  each byte once. Only a search, and small pieces, have them copied together before.
 - Every offset is counted from the first unread byte.
 
 How much may be buffered is the business of the connection, which stops reading from the network in time.
@@ -14,6 +16,7 @@ How much may be buffered is the business of the connection, which stops reading 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +27,12 @@ from wirelane.errors import UsageError
 __all__ = ["Markers", "ReadBuffer"]
 
 _COMPACT_ABOVE = 64 * 1024
+# A piece from here on is kept as it came. Each costs some 60 bytes more than it holds: a peer that sends small ones must not
+# take memory that way.
+_APART_FROM = 4096
+# Of several markers, each is looked for in so many bytes, then in twice as many...: one that is far off, or nowhere, must not be
+# looked for to the end each time that another is found close by.
+_FIRST_WINDOW = 512
 _FIRST_SPLIT = 512
 _LARGEST_SPLIT = 64 * 1024
 
@@ -75,6 +84,8 @@ class ReadBuffer:
         "_end",
         "_for",
         "_head",
+        "_later",
+        "_later_size",
         "_measure",
         "_scanned",
         "_split",
@@ -84,8 +95,12 @@ class ReadBuffer:
     )
 
     def __init__(self) -> None:
-        self._data = bytearray()
+        # The unread bytes: `_data` from `_head` on, then the pieces of `_later`. A piece is the object that came, or, where
+        # small ones follow each other, a bytearray of them; `_data` is one of these, or has been put together for a search.
+        self._data: bytes | bytearray = b""
         self._head = 0
+        self._later: deque[bytes | bytearray] | None = None
+        self._later_size = 0
         self._for: Markers | None = None  # what `_scanned` and `_ahead` were searched for
         self._scanned = 0  # bytes at the front in which no marker of `_for` ends
         # Lines at the front that are cut already, the next one last. Taking one takes it off the list and nothing else: the
@@ -100,7 +115,9 @@ class ReadBuffer:
         self._taken = 0
 
     def __len__(self) -> int:
-        return len(self._data) - self._head - (self._cut and self._taken_ahead())
+        if self._cut:
+            self.settle()
+        return len(self._data) - self._head + self._later_size
 
     def __repr__(self) -> str:
         return f"<ReadBuffer {len(self)} bytes>"
@@ -108,7 +125,7 @@ class ReadBuffer:
     @property
     def most(self) -> int:
         """Bytes that are held: those that are unread, and some that were read a moment ago. Cheap."""
-        return len(self._data) - self._head
+        return len(self._data) - self._head + self._later_size
 
     @property
     def begun(self) -> bool:
@@ -120,25 +137,35 @@ class ReadBuffer:
         """Bytes at the front that are known to end none of the markers searched for last."""
         return 0 if self._cut else self._scanned
 
-    def append(self, data: bytes | bytearray | memoryview) -> None:
-        """Add bytes at the end."""
-        head = self._head
-        if head:
-            if head == len(self._data):
-                self._data.clear()
-                self._head = 0
-            elif head > _COMPACT_ABOVE and head * 2 > len(self._data):
-                del self._data[:head]
-                self._head = 0
+    def append(self, data: bytes) -> int:
+        """Add bytes at the end. Returns `most`."""
+        if self._cut and not self._ahead:
+            self.settle()
         self._taken = 0
-        self._data += data
+        if self._later:
+            self._append_later(data)
+        elif self._head == len(self._data):
+            self._data = data
+            self._head = 0
+        elif len(data) < _APART_FROM:
+            own = self._own()
+            own += data
+        else:
+            self._later = deque((data,))
+            self._later_size = len(data)
+        return len(self._data) - self._head + self._later_size
 
     def peek(self, size: int | None = None) -> bytes:
         """Return the first `size` bytes, or all of them, and leave them where they are."""
-        self.settle()
-        head = self._head
-        end = len(self._data) if size is None else min(len(self._data), head + size)
-        return bytes(memoryview(self._data)[head:end])
+        if self._cut:
+            self.settle()
+        data, head = self._data, self._head
+        end = len(data) + self._later_size if size is None else head + size
+        if end > len(data) and self._later:
+            return self._gathered(end - head)
+        if type(data) is bytes:
+            return data[head:end]
+        return bytes(memoryview(data)[head:end])
 
     def take(self, size: int) -> bytes:
         """Remove and return the first `size` bytes, or what there is."""
@@ -148,28 +175,46 @@ class ReadBuffer:
 
     def skip(self, size: int) -> None:
         """Remove the first `size` bytes; there must be that many."""
-        self.settle()
-        self._advance(size)
+        if self._cut:
+            self.settle()
         self._streak = 0
         self._split = _FIRST_SPLIT
+        beyond = size - (len(self._data) - self._head)
+        if beyond < 0:
+            self._advance(size)
+        else:
+            later = self._later
+            self._data = b""
+            while later and beyond >= len(self._data):
+                beyond -= len(self._data)
+                self._data = later.popleft()
+                self._later_size -= len(self._data)
+            self._head = beyond
+            self._scanned = self._taken = 0
+        if self._head > _COMPACT_ABOVE and len(self._data) - self._head < _APART_FROM:
+            # What is left is little, and may wait for long: let go of what was read before it.
+            self._data, self._head, self._taken = self._data[self._head :], 0, 0
 
     def undo(self) -> None:
-        """Put back what the last `take`, `skip` or `take_line` removed; only right after it."""
-        self.settle()
+        """Put back the line that `take_line` removed; only right after it."""
+        if self._cut:
+            self.settle()
         self._head -= self._taken
         self._taken = 0
         self._scanned = 0
 
     def unread(self, data: bytes | bytearray | memoryview) -> None:
         """Put bytes in front of the unread ones. Where that many were taken before, they go into the gap."""
-        self.settle()
+        if self._cut:
+            self.settle()
         size, head = len(data), self._head
-        if size <= head:
-            self._data[head - size : head] = data
+        if size <= head and self._data[head - size : head] == data:
             self._head = head - size
         else:
-            self._data[:head] = data
-            self._head = 0
+            own = self._data if isinstance(self._data, bytearray) else bytearray(self._data)
+            start = max(head - size, 0)
+            own[start:head] = data
+            self._data, self._head = own, start
         self._taken = 0
         self._scanned = 0
 
@@ -179,25 +224,50 @@ class ReadBuffer:
         Returns:
             Where it ends and how long it is, or None if none ends there (yet).
         """
-        self.settle()
+        if self._cut:
+            self.settle()
+        if self._later:
+            self._merge()
         if self._for is not markers and self._for != markers:
             self._for = markers
             self._scanned = 0
-        data, head, align = self._data, self._head, markers.align
+        data, head = self._data, self._head
         stop = min(len(data), head + limit)
-        known = head + self._scanned
-        end = stop
-        size = 0
-        for value in markers.values:
-            at = data.find(value, max(head, known - len(value) + 1), end)
-            while at >= 0 and align > 1 and (at - head) % align:
-                at = data.find(value, at + 1, end)
-            if at >= 0 and (not size or at + len(value) < end):
-                size = len(value)
-                end = at + size
-        if size:
-            return end - head, size
+        start = head + self._scanned
+        single = markers.single
+        if single is None:
+            found = self._find_any(markers, start, stop)
+            if found is not None:
+                return found
+        else:
+            size = len(single)
+            at = data.find(single, max(head, start - size + 1), stop)
+            if at >= 0:
+                return at + size - head, size
         self._scanned = max(self._scanned, stop - head)
+        if head == len(data) or (head > _COMPACT_ABOVE and head * 2 > len(data)):
+            # The same as in `skip`.
+            self._data, self._head, self._taken = data[head:], 0, 0
+        return None
+
+    def _find_any(self, markers: Markers, start: int, stop: int) -> tuple[int, int] | None:
+        """Look for the first of several markers, or of one that must be aligned, that ends between `start` and `stop`."""
+        data, head, align = self._data, self._head, markers.align
+        window = _FIRST_WINDOW
+        while start < stop:
+            end = min(stop, start + window)
+            size = 0
+            for value in markers.values:
+                at = data.find(value, max(head, start - len(value) + 1), end)
+                while at >= 0 and align > 1 and (at - head) % align:
+                    at = data.find(value, at + 1, end)
+                if at >= 0 and (not size or at + len(value) < end):
+                    size = len(value)
+                    end = at + size
+            if size:
+                return end - head, size
+            start = end
+            window *= 2
         return None
 
     def take_line(self, markers: Markers, limit: int, *, keep: bool = False) -> bytes | None:
@@ -256,7 +326,6 @@ class ReadBuffer:
         if last >= 0:
             end = last + len(marker) - head
         try:
-            self.peek(end)
             lines = cut(self.peek(end))
         except ValueError:
             # Not text. Where lines are tried one by one, few bytes are tried each time.
@@ -275,7 +344,10 @@ class ReadBuffer:
             # Behind the last of them was searched as well; behind any other was not, as far as this knows.
             self._scanned = 0 if self._ahead else self._tail
             self._cut = 0
-            self._ahead.clear()
+            if self._ahead:
+                self._ahead.clear()
+                # Whoever does other things between lines must not have many of them cut again each time.
+                self._split = _FIRST_SPLIT
 
     def _taken_ahead(self) -> int:
         return self._cut - self._measure(self._ahead)
@@ -286,6 +358,55 @@ class ReadBuffer:
         scanned = self._scanned - size
         # What was found out of alignment may be in alignment now.
         self._scanned = scanned if scanned > 0 and (self._for is None or size % self._for.align == 0) else 0
+
+    def _append_later(self, data: bytes) -> None:
+        """Add bytes behind pieces that wait; small ones become one piece."""
+        assert self._later
+        last = self._later[-1]
+        if len(data) >= _APART_FROM:
+            self._later.append(data)
+        elif type(last) is bytearray:
+            last += data
+        else:
+            self._later.append(bytearray(data))
+        self._later_size += len(data)
+
+    def _own(self) -> bytearray:
+        """Return `_data` as a bytearray that may grow, without a large gap at its front."""
+        data, head = self._data, self._head
+        if type(data) is not bytearray:
+            data = bytearray(memoryview(data)[head:])
+            self._data, self._head = data, 0
+        elif head > _COMPACT_ABOVE and head * 2 > len(data):
+            del data[:head]
+            self._head = 0
+        return data
+
+    def _merge(self) -> None:
+        """Have all bytes in `_data`."""
+        later = self._later
+        if not later:
+            return
+        self._taken = 0
+        if self._head == len(self._data):
+            self._data, self._head = later.popleft(), 0
+        if later:
+            own = self._own()
+            for piece in later:
+                own += piece
+            later.clear()
+        self._later_size = 0
+
+    def _gathered(self, size: int) -> bytes:
+        """Return the first `size` bytes, or all, of `_data` and `_later`."""
+        parts: list[bytes | bytearray | memoryview] = [memoryview(self._data)[self._head :]]
+        size -= len(parts[0])
+        for piece in self._later or ():
+            if size <= 0:
+                break
+            parts.append(piece if len(piece) <= size else memoryview(piece)[:size])
+            size -= len(piece)
+        return b"".join(parts)
 
     def _cut_ahead(self, marker: bytes) -> None:
         data = self.peek(self._split)
