@@ -75,7 +75,11 @@ def _markers(values: tuple[bytes, ...], align: int) -> Markers:
 
 
 class ReadBuffer:
-    """Unread bytes. Not thread-safe; holds no lock and starts nothing."""
+    """Unread bytes. Not thread-safe; holds no lock and starts nothing.
+
+    Attributes:
+        begun: Whether anything was ever put in.
+    """
 
     __slots__ = (
         "_ahead",
@@ -92,12 +96,14 @@ class ReadBuffer:
         "_streak",
         "_tail",
         "_taken",
+        "begun",
     )
 
     def __init__(self) -> None:
         # The unread bytes: `_data` from `_head` on, then the pieces of `_later`. A piece is the object that came, or, where
         # small ones follow each other, a bytearray of them; `_data` is one of these, or has been put together for a search.
         self._data: bytes | bytearray = b""
+        self.begun = False
         self._head = 0
         self._later: deque[bytes | bytearray] | None = None
         self._later_size = 0
@@ -128,11 +134,6 @@ class ReadBuffer:
         return len(self._data) - self._head + self._later_size
 
     @property
-    def begun(self) -> bool:
-        """Whether anything was ever put in: what was read last stays until something follows."""
-        return bool(self._data)
-
-    @property
     def scanned(self) -> int:
         """Bytes at the front that are known to end none of the markers searched for last."""
         return 0 if self._cut else self._scanned
@@ -142,6 +143,7 @@ class ReadBuffer:
         if self._cut and not self._ahead:
             self.settle()
         self._taken = 0
+        self.begun = True
         if self._later:
             self._append_later(data)
         elif self._head == len(self._data):

@@ -10,10 +10,12 @@ function with a `Connection` for each client.
 
 from __future__ import annotations
 
+from wirelane.core.delimiters import Record
 from wirelane.net.options import SocketOptions
 from wirelane.net.proxy import ProxyConfig
 from wirelane.tcp.connecting import Connecting, connect
-from wirelane.tcp.connection import Chunks, Connection, Lines
+from wirelane.tcp.connection import Connection
+from wirelane.tcp.iterating import Chunks, Frames, Lines, Records
 from wirelane.tcp.listening import Handler, Listening, ServerState, ServerStats
 from wirelane.tcp.request import request
 from wirelane.tcp.server import Server
@@ -22,10 +24,13 @@ __all__ = [
     "Chunks",
     "Connecting",
     "Connection",
+    "Frames",
     "Handler",
     "Lines",
     "Listening",
     "ProxyConfig",
+    "Record",
+    "Records",
     "Server",
     "ServerState",
     "ServerStats",

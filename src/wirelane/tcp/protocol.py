@@ -31,6 +31,7 @@ from wirelane.errors import (
 )
 from wirelane.net import start_tls
 from wirelane.net.connect import describe_os_error
+from wirelane.tcp.alarm import Alarm
 from wirelane.tcp.sending import TURNS_TO_LOOK, Sender
 
 if TYPE_CHECKING:
@@ -48,49 +49,81 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger: on, for 0 seconds
 class TcpProtocol(asyncio.Protocol):
     """The state of one connection. `Connection` is its face; nothing here is public."""
 
+    # Ten thousand idle connections are held in memory by some servers.
+    __slots__ = (
+        "_cause",
+        "_ceiling",
+        "_farewell",
+        "_gone",
+        "_least",
+        "_loop",
+        "_low",
+        "_on_connected",
+        "_peername",
+        "_reader",
+        "_receiving",
+        "_sockname",
+        "buffer",
+        "closed",
+        "draining",
+        "ended",
+        "eof",
+        "limits",
+        "lost",
+        "reading",
+        "sender",
+        "transport",
+    )
+
     def __init__(self, limits: Limits, on_connected: Callable[[TcpProtocol], None] | None = None) -> None:
         self.limits = limits
         self.buffer = ReadBuffer()
         self.transport: asyncio.Transport | None = None
-        self._names: dict[str, object] = {}
         self.eof = False  # the peer ended its stream in order
         self.ended = False  # no more bytes will come, for whatever reason
         self.closed = False  # closed on this side
         self.reading = False
         self.draining = False  # the server of this connection is
-        self._on_connected = on_connected
         self.lost = False
+        self.sender = Sender(self)
+        self._loop = asyncio.get_running_loop()
+        self._on_connected = on_connected
+        self._peername: object = None
+        self._sockname: object = None
         self._cause: BaseException | None = None
         self._reader: asyncio.Future[None] | None = None
-        self._timed_out = False
-        self._demand = 0
-        self._low = limits.read_buffer // 2 + 1  # paused above `read_buffer`, reading goes on below this
+        self._ceiling = limits.read_buffer  # reading from the network pauses when so many bytes are held
+        self._low = limits.read_buffer // 2 + 1  # and goes on below this
+        self._least = 0  # the reader is not woken before so many are
         self._receiving = True
         self._gone: asyncio.Future[None] | None = None
-        self.sender = Sender(self)
+        self._farewell: asyncio.Future[None] | None = None
 
     # -- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         # Asked now: uvloop asks the socket each time, and raises once a lost connection has none any more.
-        self._names = {name: transport.get_extra_info(name) for name in ("peername", "sockname")}
+        self._peername = transport.get_extra_info("peername")
+        self._sockname = transport.get_extra_info("sockname")
         self.transport.set_write_buffer_limits(high=self.limits.max_send_buffer)
-        self._gone = asyncio.get_running_loop().create_future()
         if self._on_connected is not None:
             self._on_connected(self)
 
     def data_received(self, data: bytes) -> None:
         if self.closed:
             return
-        self.buffer.append(data)
-        if self._receiving and self.buffer.most >= max(self.limits.read_buffer, self._demand):
+        held = self.buffer.append(data)
+        if held >= self._ceiling and self._receiving:
             self._pause()
-        self._wake_reader()
+        reader = self._reader
+        if reader is not None and held >= self._least and not reader.done():
+            reader.set_result(None)
 
     def eof_received(self) -> bool:
         self.eof = self.ended = True
         self._wake_reader()
+        _settle(self._farewell)
         return True  # half-closed: this side may go on sending
 
     def pause_writing(self) -> None:
@@ -106,8 +139,8 @@ class TcpProtocol(asyncio.Protocol):
         self._receiving = False
         self._wake_reader()
         self.sender.wake()
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
+        _settle(self._farewell)
+        _settle(self._gone)
 
     # -- reading
 
@@ -141,40 +174,49 @@ class TcpProtocol(asyncio.Protocol):
             self._resume_if_below(self._low)
         return lines
 
-    async def read(self, rule: ReadRule[T], timeout: float | None) -> T:
-        """Return the first result of `rule`, waiting up to `timeout` seconds in all.
+    async def read(
+        self,
+        rule: ReadRule[T],
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        *,
+        idle_ends: bool = False,
+    ) -> T:
+        """Return the first result of `rule`, waiting up to `timeout` seconds in all, and `idle_timeout` for each byte.
+
+        With `idle_ends`, silence counts as the end of the stream, for this once.
 
         Raises:
             BusyError, ClosedError, ReadTimeout, EndOfStream, ConnectionLost, LimitExceeded. Nothing is lost then,
             nor when the task is cancelled.
         """
-        self.check_reader()
-        deadline = Deadline.after(timeout)
+        if self.reading:
+            self.check_reader()
+        alarm = None
+        if timeout is not None or idle_timeout is not None:
+            alarm = Alarm(self._wake_reader, self.buffer, timeout, idle_timeout)
         data = self.attempt(rule)
         if data is not None:
             return data
         self.reading = True
-        self._timed_out = False
-        timer = None
         try:
-            self._want(rule.demand)
-            if timeout == 0:
-                data = await self._look_once(rule)
-            else:
-                if deadline is not None:
-                    timer = asyncio.get_running_loop().call_later(deadline.remaining(), self._read_timed_out)
-                data = await self._wait_for(rule)
-            if data is None:
-                raise ReadTimeout(
-                    f"what was asked for did not come within {timeout:g} s; {len(self.buffer)} bytes had arrived",
-                    partial=self.buffer.peek(rule.demand),
-                )
+            if alarm is not None:
+                data = await self._wait_in_time(rule, alarm)
+                if data is None and idle_ends and alarm.silent:
+                    data = rule.take(self.buffer, True)
+                if data is None:
+                    raise self._timed_out(rule, alarm, timeout, idle_timeout)
+                return data
+            while data is None:
+                self._want(rule)
+                self._reader = self._loop.create_future()
+                await self._reader
+                data = self.attempt(rule)
             return data
         finally:
             self.reading = False
-            self._demand = 0
-            if timer is not None:
-                timer.cancel()
+            self._reader = None
+            self._ceiling = self.limits.read_buffer
 
     def check_reader(self) -> None:
         """Raise BusyError if a read is waiting."""
@@ -187,20 +229,30 @@ class TcpProtocol(asyncio.Protocol):
             raise ClosedError("the connection was closed on this side")
         self.buffer.unread(data)
 
-    async def _wait_for(self, rule: ReadRule[T]) -> T | None:
+    async def _wait_in_time(self, rule: ReadRule[T], alarm: Alarm) -> T | None:
         """Return a result, or None when time is up; what arrived together with the timer still counts."""
-        loop = asyncio.get_running_loop()
-        while True:
-            timed_out = self._timed_out
-            if not timed_out:
-                self._reader = loop.create_future()
-                try:
+        alarm.start()
+        try:
+            while True:
+                self._want(rule, hears=alarm.hears)
+                while not alarm.rung:
+                    self._reader = self._loop.create_future()
                     await self._reader
-                finally:
-                    self._reader = None
-            data = self.attempt(rule)
-            if data is not None or timed_out:
-                return data
+                    data = self.attempt(rule)
+                    if data is not None:
+                        return data
+                    if not alarm.rung:
+                        alarm.heard()
+                        self._want(rule, hears=alarm.hears)
+                held = self.buffer.most
+                data = await self._look_once(rule)
+                if data is not None:
+                    return data
+                if alarm.over or self.buffer.most == held:
+                    return None
+                alarm.start()
+        finally:
+            alarm.stop()
 
     async def _look_once(self, rule: ReadRule[T]) -> T | None:
         """Let the loop look at the socket once: what the kernel holds is here, too."""
@@ -212,9 +264,18 @@ class TcpProtocol(asyncio.Protocol):
                 break
         return data
 
-    def _read_timed_out(self) -> None:
-        self._timed_out = True
-        self._wake_reader()
+    def _timed_out(
+        self, rule: ReadRule[object], alarm: Alarm, timeout: float | None, idle_timeout: float | None
+    ) -> ReadTimeout:
+        if alarm.over:
+            text = f"what was asked for did not come within {timeout:g} s"
+        else:
+            text = f"the peer was silent for {idle_timeout:g} s (idle_timeout) before what was asked for came"
+        return ReadTimeout(
+            f"{text}; {len(self.buffer)} bytes had arrived",
+            partial=self.buffer.peek(rule.demand),
+            idle=not alarm.over,
+        )
 
     async def more(self, timeout: float | None) -> bool:
         """See `Connection.more`."""
@@ -238,13 +299,14 @@ class TcpProtocol(asyncio.Protocol):
         return self.draining and self.buffer.begun
 
     def _wake_reader(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        _settle(self._reader)
 
-    def _want(self, demand: int) -> None:
-        self._demand = demand
+    def _want(self, rule: ReadRule[object], *, hears: bool = False) -> None:
+        """Go on reading from the network until `rule` can be answered; be woken when it may be, or by every byte."""
+        self._ceiling = max(self.limits.read_buffer, rule.demand)
+        self._least = 0 if hears else rule.least
         if not self._receiving:
-            self._resume_if_below(max(self.limits.read_buffer, demand))
+            self._resume_if_below(self._ceiling)
 
     def _pause(self) -> None:
         if self.transport is not None and not self.ended and not self.transport.is_closing():
@@ -341,8 +403,10 @@ class TcpProtocol(asyncio.Protocol):
 
     def info(self, name: str) -> object:
         """Return what the transport knows under that name, or None."""
-        if name in self._names:
-            return self._names[name]
+        if name == "peername":
+            return self._peername
+        if name == "sockname":
+            return self._sockname
         return None if self.transport is None else self.transport.get_extra_info(name)
 
     @property
@@ -357,23 +421,53 @@ class TcpProtocol(asyncio.Protocol):
         if self.transport is not None and not self.lost:
             self._cut(self.transport)
 
-    async def close(self) -> None:
-        """Send what is buffered, end the connection, and wait for that; after `close_timeout` seconds cut it."""
+    async def close(self, linger: float | None = None) -> None:
+        """Send what is buffered, end the connection, and wait for that; when time is up, cut it.
+
+        Args:
+            linger: Seconds for the peer to have read all and to end its stream as well; 0 cuts at once. None: the peer
+                is not waited for, and `limits.close_timeout` is the time.
+        """
+        deadline = Deadline.after(linger, name="linger")
         self._close_here()
         transport = self.transport
-        if transport is None or self._gone is None or self._gone.done():
+        if transport is None or self.lost:
             return
-        if self.sender.broken is not None:
+        if self._gone is None:
+            self._gone = self._loop.create_future()
+        if self.sender.cut_short or linger == 0:
             self._cut(transport)  # an orderly end would make half a message look whole
         else:
-            transport.close()
             try:
-                await asyncio.wait((self._gone,), timeout=self.limits.close_timeout)
+                if linger is not None:
+                    await self._outlast_peer(transport, deadline)
+                if not self.lost and (deadline is None or not deadline.expired()):
+                    transport.close()
+                    seconds = self.limits.close_timeout if linger is None else _left(deadline)
+                    await asyncio.wait((self._gone,), timeout=seconds)
             finally:
-                if not self._gone.done():
+                if not self.lost:
                     self._cut(transport)
         # After an abort this takes one turn of the loop.
         await asyncio.wait((self._gone,), timeout=self.limits.close_timeout)
+
+    async def _outlast_peer(self, transport: asyncio.Transport, deadline: Deadline | None) -> None:
+        """Half-close, and drop what comes until the peer has ended its stream.
+
+        A socket that is closed with bytes unread, or to which more is sent, is reset, and with it may go what the peer
+        has not read yet (RFC 1122, 4.2.2.13).
+        """
+        if not self.sender.eof_sent and transport.can_write_eof() and not transport.is_closing():
+            with suppress(OSError):  # the peer has reset it: connection_lost follows
+                transport.write_eof()
+        if not self._receiving and not self.ended and not transport.is_closing():
+            self._receiving = True
+            transport.resume_reading()
+        if self.ended:
+            return
+        if self._farewell is None:
+            self._farewell = self._loop.create_future()
+        await asyncio.wait((self._farewell,), timeout=_left(deadline))
 
     @staticmethod
     def _cut(transport: asyncio.Transport) -> None:
@@ -392,12 +486,21 @@ class TcpProtocol(asyncio.Protocol):
         self.sender.wake()
 
 
+def _settle(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
+
+
+def _left(deadline: Deadline | None) -> float | None:
+    return None if deadline is None else deadline.remaining()
+
+
 class _More:
     """Whether there is something to read; False at the end of the stream, and once a connection is dismissed."""
 
     __slots__ = ("_protocol",)
 
-    demand = 1
+    demand = least = 1
 
     def __init__(self, protocol: TcpProtocol | None) -> None:
         self._protocol = protocol

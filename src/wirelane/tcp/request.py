@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from wirelane.core.deadline import Deadline
 from wirelane.core.delimiters import encode_text
 from wirelane.tcp.connecting import connect
-from wirelane.tcp.connection import Connection, Data, to_bytes
+from wirelane.tcp.connection import Connection
+from wirelane.tcp.sending import Data, to_bytes
 
 if TYPE_CHECKING:
     import ssl

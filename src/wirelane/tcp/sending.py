@@ -20,7 +20,9 @@ from wirelane.errors import ClosedError, SendTimeout, UsageError
 if TYPE_CHECKING:
     from wirelane.tcp.protocol import TcpProtocol
 
-__all__ = ["TURNS_TO_LOOK", "Sender"]
+__all__ = ["TURNS_TO_LOOK", "Data", "Sender", "to_bytes"]
+
+Data = bytes | bytearray | memoryview
 
 TURNS_TO_LOOK = 3
 """What `timeout=0` waits: asyncio runs the callbacks of a socket one turn after it polled it, TLS may take another."""
@@ -47,6 +49,7 @@ class Sender:
         self.eof_sent = False
         self.writes = 0
         self._protocol = protocol
+        self._inside = False
         self._turns: deque[asyncio.Future[None]] = deque()
         self._relief: asyncio.Future[None] | None = None
 
@@ -88,6 +91,11 @@ class Sender:
             raise protocol.loss() from error
         finally:
             self.end_turn()
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether part of a message has left and the rest will not, if this is the end."""
+        return self.broken is not None or self._inside
 
     def check(self) -> None:
         """Raise what stands against sending."""
@@ -141,15 +149,17 @@ class Sender:
                     raise self._late(begun, timeout, len(data) - written, len(data))
                 if written == len(data):
                     return
-                begun = True
+                begun = self._inside = True
                 piece = view[written : written + _SLICE]
                 self._write(piece)
                 written += len(piece)
+                self._inside = written < len(data)
         except asyncio.CancelledError:
             if begun and written < len(data):
                 self.broken = f"a send was cancelled after {written} of {len(data)} bytes"
             raise
         finally:
+            self._inside = False
             self.end_turn()
 
     def _late(self, begun: bool, timeout: float | None, unwritten: int, size: int) -> SendTimeout:
@@ -203,3 +213,13 @@ async def _in_time(future: asyncio.Future[None], deadline: Deadline | None) -> b
     if not future.done():
         await asyncio.wait((future,), timeout=deadline.remaining())
     return future.done()
+
+
+def to_bytes(data: Data) -> bytes:
+    """Return what is to be sent. Raises UsageError if it is no bytes."""
+    try:
+        return bytes(memoryview(data))
+    except TypeError as error:
+        raise UsageError(
+            f"what is sent must be bytes, not {type(data).__name__}; send_line takes text"
+        ) from error

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from support.tcp_support import pair, turns, until
+from support.tcp_support import Peer, pair, turns, until
 from wirelane import tcp
+from wirelane.core.lengthprefix import Prefix
 from wirelane.core.limits import Limits
 from wirelane.errors import (
     BusyError,
@@ -17,6 +21,7 @@ from wirelane.errors import (
     ConnectionLost,
     EndOfStream,
     LimitExceeded,
+    PeerError,
     ReadTimeout,
     UsageError,
 )
@@ -219,6 +224,257 @@ async def test_peek_leaves_bytes_and_unread_puts_them_back() -> None:
         assert await connection.read() == b"more than there ever was, and then bcdef"
 
 
+# -- which marker, frames, silence
+
+
+async def test_read_until_tells_which_marker_ended_it() -> None:
+    async with pair() as (connection, peer):
+        reading = asyncio.create_task(connection.read_until((b"> ", b"ERROR", b"\n> ")))
+        await peer.say(b"ok\n", b"> no", b" ERR", b"OR!")
+        assert await reading == (b"ok", b"\n> ")
+        found = await connection.read_until((b"> ", b"ERROR"), keep_marker=True)
+        assert (found.data, found.marker) == (b"no ERROR", b"ERROR")
+        assert await connection.read() == b"!"
+
+
+async def test_read_until_looks_no_further_than_it_may_and_keeps_the_bytes() -> None:
+    async with pair(limits=Limits(read_buffer=6)) as (connection, peer):
+        await peer.say(b"abcdefgh")
+        for limit, name in ((None, "read_buffer"), (5, "max_bytes")):
+            with pytest.raises(LimitExceeded) as caught:
+                await connection.read_until(b";", limit)
+            assert caught.value.limit == name
+            assert caught.value.partial == b"abcdefgh"[: limit or 6]
+        assert await connection.read_exactly(8) == b"abcdefgh"
+
+
+async def test_records_end_with_the_stream_and_the_last_one_needs_no_marker() -> None:
+    async with pair() as (connection, peer):
+        await peer.say(b"one\0\0tw", b"o\0last")
+        peer.writer.write_eof()
+        assert [record async for record in connection.records(b"\0")] == [b"one", b"", b"two", b"last"]
+
+
+async def test_records_show_which_marker_it_was() -> None:
+    async with pair() as (connection, peer):
+        await peer.say(b"a;b,c;")
+        peer.writer.write_eof()
+        records = connection.records((b";", b","), keep_marker=True)
+        assert [record async for record in records] == [b"a;", b"b,", b"c;"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "options", "wire"),
+    [
+        (1, {}, b"\x03abc\x00\x02de"),
+        (2, {}, b"\x00\x03abc\x00\x00\x00\x02de"),
+        (3, {"byteorder": "little"}, b"\x03\x00\x00abc\x00\x00\x00\x02\x00\x00de"),
+        (4, {}, b"\x00\x00\x00\x03abc\x00\x00\x00\x00\x00\x00\x00\x02de"),
+        (8, {"byteorder": "little"}, b"\x03" + bytes(7) + b"abc" + bytes(8) + b"\x02" + bytes(7) + b"de"),
+        (2, {"includes_prefix": True}, b"\x00\x05abc\x00\x02\x00\x04de"),
+        ("varint", {}, b"\x03abc\x00\x82\x00de"),
+    ],
+)
+async def test_frames_of_every_kind_come_whole_however_they_are_cut(
+    prefix: Prefix, options: dict[str, Any], wire: bytes
+) -> None:
+    for cut in range(len(wire)):
+        async with pair() as (connection, peer):
+            await peer.say(wire[:cut], wire[cut:])
+            peer.writer.write_eof()
+            frames = [frame async for frame in connection.read_frames(prefix, **options)]
+            assert frames == [b"abc", b"", b"de"]
+            with pytest.raises(EndOfStream) as caught:
+                await connection.read_frame(prefix, **options)
+            assert caught.value.partial == b""
+
+
+async def test_an_end_inside_a_frame_is_no_end_of_iteration() -> None:
+    async with pair() as (connection, peer):
+        await peer.say(b"\x00\x01a\x00\x05bcd")
+        peer.writer.write_eof()
+        frames = connection.read_frames(2)
+        assert await anext(frames) == b"a"
+        for _ in range(2):
+            with pytest.raises(EndOfStream) as caught:
+                await anext(frames)
+            assert caught.value.partial == b"\x00\x05bcd"
+        assert await connection.read() == b"\x00\x05bcd"
+
+
+async def test_a_frame_that_is_too_long_is_refused_by_its_prefix_and_nothing_of_it_is_gathered() -> None:
+    async with pair(limits=Limits(read_buffer=1000, max_receive_message=5)) as (connection, peer):
+        await peer.say(b"\x7f\xff\xff\xff", b"x" * 10)
+        cases: list[tuple[dict[str, Any], str, int]] = [
+            ({}, "max_receive_message", 5),
+            ({"max_bytes": 100}, "max_bytes", 100),
+        ]
+        for options, name, maximum in cases:
+            with pytest.raises(LimitExceeded) as caught:
+                await connection.read_frame(**options)
+            assert (caught.value.limit, caught.value.maximum, caught.value.seen) == (name, maximum, 2**31 - 1)
+            assert caught.value.partial == b"\x7f\xff\xff\xff"
+        flooding = asyncio.create_task(peer.say(*[bytes(100_000)] * 100))
+        await until(lambda: connection.buffered >= 1000)
+        await turns(50)
+        assert connection.buffered < 1000 + 2 * 256 * 1024
+        assert await connection.read_exactly(5) == b"\x7f\xff\xff\xffx"
+        connection.abort()
+        await asyncio.gather(flooding, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("wire", "arguments"),
+    [
+        (b"\x00\x01", {"length_prefix": 2, "includes_prefix": True}),
+        (b"\xff" * 10, {"length_prefix": "varint"}),
+    ],
+)
+async def test_a_length_that_cannot_be_is_the_fault_of_the_peer(
+    wire: bytes, arguments: dict[str, Any]
+) -> None:
+    async with pair() as (connection, peer):
+        await peer.say(wire)
+        with pytest.raises(PeerError):
+            await connection.read_frame(**arguments)
+        assert await connection.read() == wire
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"length_prefix": 0},
+        {"length_prefix": 9},
+        {"length_prefix": "four"},
+        {"length_prefix": True},
+        {"byteorder": "middle"},
+        {"length_prefix": "varint", "includes_prefix": True},
+        {"max_bytes": -1},
+    ],
+)
+async def test_frames_that_cannot_be_are_refused_with_the_name_of_the_argument(
+    arguments: dict[str, Any],
+) -> None:
+    async with pair() as (connection, _):
+        with pytest.raises(UsageError, match=list(arguments)[-1]):
+            connection.read_frames(**arguments)
+
+
+async def drip(peer: Peer, seconds: float) -> bytes:
+    """Send single bytes without a pause; returns them."""
+    end, sent = time.monotonic() + seconds, b""
+    while time.monotonic() < end:
+        await peer.say(b"x")
+        sent += b"x"
+    return sent
+
+
+async def test_silence_ends_a_read_and_single_bytes_prolong_it() -> None:
+    async with pair() as (connection, peer):
+        reading = asyncio.create_task(connection.read_line(idle_timeout=0.1))
+        sent = await drip(peer, 0.3)
+        assert not reading.done()
+        with pytest.raises(ReadTimeout, match="silent") as caught:
+            await reading
+        assert (caught.value.partial, caught.value.idle) == (sent, True)
+        await peer.say(b"\n")
+        assert await connection.read_line(idle_timeout=60) == sent.decode()
+
+
+async def test_of_silence_and_deadline_the_one_that_comes_first_ends_a_read_and_is_told() -> None:
+    async with pair() as (connection, peer):
+        await peer.say(b"part")
+        for timeout, idle_timeout, idle in (
+            (60, 0.02, True),
+            (0.02, 60, False),
+            (60, 0, True),
+            (0, 0, False),
+        ):
+            for read in (
+                connection.read(10, timeout=timeout, idle_timeout=idle_timeout),
+                connection.read_line(timeout=timeout, idle_timeout=idle_timeout),
+                connection.read_exactly(5, timeout, idle_timeout=idle_timeout),
+                connection.read_until(b"x", timeout=timeout, idle_timeout=idle_timeout),
+                connection.read_until_eof(timeout=timeout, idle_timeout=idle_timeout),
+                connection.read_regex(rb"x", timeout=timeout, idle_timeout=idle_timeout),
+                connection.read_frame(2, timeout=timeout, idle_timeout=idle_timeout),
+                anext(connection.lines(timeout=timeout, idle_timeout=idle_timeout)),
+                anext(connection.records(b"x", timeout=timeout, idle_timeout=idle_timeout)),
+                anext(connection.read_frames(2, timeout=timeout, idle_timeout=idle_timeout)),
+            ):
+                with pytest.raises(ReadTimeout) as caught:
+                    await read
+                assert (caught.value.partial, caught.value.idle) == (b"part", idle)
+        assert await connection.read() == b"part"
+        with pytest.raises(ReadTimeout) as caught:
+            await anext(connection.chunks(idle_timeout=0.01))
+        assert caught.value.idle
+
+
+async def test_a_loop_that_was_held_up_takes_no_silence_for_the_peers() -> None:
+    async with pair() as (connection, peer):
+        reading = asyncio.create_task(connection.read_line(idle_timeout=0.1))
+        limited = asyncio.create_task(turns(2))
+        await limited
+        peer.writer.write(
+            b"in time\n"
+        )  # it is in the kernel; now nobody looks for longer than the peer may be silent
+        time.sleep(0.2)
+        assert await reading == "in time"
+
+
+@pytest.mark.parametrize("name", ["timeout", "idle_timeout"])
+@pytest.mark.parametrize("value", [-1, float("nan"), "1"])
+async def test_a_time_that_is_none_is_refused_and_takes_nothing(name: str, value: Any) -> None:
+    async with pair() as (connection, peer):
+        await peer.say(b"line\n")
+        await until(lambda: connection.buffered == 5)
+        for read in (connection.read_line, connection.lines, connection.chunks, connection.read_frames):
+            times: dict[str, Any] = {name: value}
+            with pytest.raises(UsageError, match=name):
+                result = read(**times)
+                if inspect.isawaitable(result):
+                    await result
+        assert connection.peek() == b"line\n"
+
+
+async def test_what_came_until_the_peer_fell_silent_is_returned() -> None:
+    async with pair() as (connection, peer):
+        assert await connection.read_until_idle(0.01) == b""
+        reading = asyncio.create_task(connection.read_until_idle(0.1, timeout=60))
+        assert await drip(peer, 0.3) == await reading
+        await peer.say(b"rest")
+        peer.writer.write_eof()
+        assert await connection.read_until_idle(60) == b"rest"
+        assert await connection.read_until_idle(60) == b""
+
+
+async def test_a_peer_that_is_never_silent_is_a_timeout_and_too_much_a_limit() -> None:
+    async with pair() as (connection, peer):
+        dripping = asyncio.create_task(drip(peer, 60))
+        with pytest.raises(ReadTimeout) as caught:
+            await connection.read_until_idle(30, timeout=0.05)
+        assert not caught.value.idle
+        with pytest.raises(LimitExceeded) as exceeded:
+            await connection.read_until_idle(30, max_bytes=3)
+        assert exceeded.value.partial == b"xxx"
+        dripping.cancel()
+        await asyncio.wait({dripping})
+        assert set(await connection.read_until_idle(0)) == {ord("x")}
+        with pytest.raises(UsageError, match="idle"):
+            await connection.read_until_idle(-1)
+
+
+async def test_chunks_are_no_longer_than_asked_for() -> None:
+    async with pair() as (connection, peer):
+        await peer.say(b"abcdefg")
+        peer.writer.write_eof()
+        await until(lambda: connection.buffered == 7)
+        assert [chunk async for chunk in connection.chunks(3, timeout=60)] == [b"abc", b"def", b"g"]
+        with pytest.raises(UsageError, match="max_bytes"):
+            connection.chunks(0)
+
+
 # -- what ends a read early
 
 
@@ -405,7 +661,7 @@ async def test_reads_that_make_no_sense_are_refused(arguments: dict[str, object]
 
 # -- cancellation
 
-METHODS: dict[str, Callable[[tcp.Connection], Awaitable[bytes | str]]] = {
+METHODS: dict[str, Callable[[tcp.Connection], Awaitable[bytes | str | tcp.Record]]] = {
     "read": lambda connection: connection.read(),
     "read size": lambda connection: connection.read(7),
     "read marker": lambda connection: connection.read(marker=b"\n"),
@@ -415,6 +671,11 @@ METHODS: dict[str, Callable[[tcp.Connection], Awaitable[bytes | str]]] = {
     "read_exactly": lambda connection: connection.read_exactly(9),
     "read_until_eof": lambda connection: connection.read_until_eof(),
     "read_regex": lambda connection: connection.read_regex(rb"d.f\n"),
+    "read_until": lambda connection: connection.read_until((b"i ", b"f\n"), keep_marker=True),
+    "read_frame": lambda connection: connection.read_frame(1, max_bytes=200),
+    "read_until_idle": lambda connection: connection.read_until_idle(60),
+    "records": lambda connection: anext(connection.records(b" ", keep_marker=True)),
+    "silent": lambda connection: connection.read_exactly(9, timeout=60, idle_timeout=60),
     "lines": lambda connection: anext(connection.lines(keep_marker=True)),
     "chunks": lambda connection: anext(aiter(connection)),
     "look": lambda connection: connection.read(20, timeout=0),
@@ -436,6 +697,7 @@ async def test_cancelled_after_any_step_a_read_loses_nothing(method: str) -> Non
                 got = b""
             await talking
             peer.writer.write_eof()
+            got = got.data if isinstance(got, tcp.Record) else got
             got = got.encode() if isinstance(got, str) else got
             assert got + await connection.read_until_eof() == data
             current = asyncio.current_task()

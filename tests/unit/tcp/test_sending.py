@@ -237,6 +237,81 @@ async def test_close_after_half_a_message_is_no_orderly_end() -> None:
             await peer.reader.read(-1)
 
 
+async def test_close_in_the_middle_of_a_message_of_another_task_is_no_orderly_end() -> None:
+    async with pair(limits=Limits(max_send_buffer=10_000, close_timeout=600)) as (connection, peer):
+        await stop_reading(peer)
+        sending = asyncio.create_task(connection.send(TOO_MUCH))
+        await turns(5)
+        await connection.close()
+        with pytest.raises(ClosedError):
+            await sending
+        peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        with pytest.raises(ConnectionError):
+            await peer.reader.read(-1)
+
+
+async def test_linger_waits_until_the_peer_has_read_all_and_drops_what_it_sends() -> None:
+    async with pair(limits=Limits(read_buffer=10_000, close_timeout=600)) as (connection, peer):
+        blob = bytes(1_000_000)
+        talking = asyncio.create_task(peer.say(*[blob] * 8))
+        await until(lambda: connection.buffered >= 10_000)
+        await connection.send(b"goodbye")
+        closing = asyncio.create_task(connection.close(linger=60))
+        await talking
+        assert not closing.done()
+        assert await peer.reader.read() == b"goodbye"
+        await turns(10)
+        assert not closing.done()
+        peer.writer.close()
+        await closing
+        assert connection.closed
+
+
+async def test_linger_is_bounded_and_then_the_connection_is_cut() -> None:
+    async with pair(limits=Limits(close_timeout=600)) as (connection, peer):
+        await connection.send(b"goodbye")
+        await connection.close(linger=0.05)
+        await connection.close(linger=0.05)
+        with pytest.raises(ConnectionError):
+            while True:
+                await peer.say(b"are you there?")
+
+
+async def test_linger_zero_cuts_at_once() -> None:
+    async with pair(limits=Limits(max_send_buffer=2 * len(TOO_MUCH), close_timeout=600)) as (
+        connection,
+        peer,
+    ):
+        await stop_reading(peer)
+        await connection.send(TOO_MUCH)
+        await connection.close(linger=0)
+        peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        with pytest.raises(ConnectionError):
+            await peer.reader.read(-1)
+
+
+async def test_linger_ends_when_the_peer_is_gone_and_may_be_cancelled() -> None:
+    async with pair(limits=Limits(close_timeout=600)) as (connection, peer):
+        peer.reset()
+        await connection.close(linger=60)
+    for step in range(6):
+        async with pair(limits=Limits(close_timeout=600)) as (connection, peer):
+            closing = asyncio.create_task(connection.close(linger=60))
+            await turns(step)
+            closing.cancel()
+            await asyncio.wait({closing})
+            assert closing.cancelled()
+            await connection.close()
+
+
+@pytest.mark.parametrize("linger", [-1, "1", float("nan")])
+async def test_a_linger_that_is_no_time_is_refused(linger: float) -> None:
+    async with pair() as (connection, _):
+        with pytest.raises(UsageError, match="linger"):
+            await connection.close(linger)
+        assert not connection.closed
+
+
 async def test_close_cancelled_cuts_at_once() -> None:
     limits = Limits(max_send_buffer=2 * len(TOO_MUCH), close_timeout=600)
     async with pair(limits=limits) as (connection, peer):

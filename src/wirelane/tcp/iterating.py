@@ -1,0 +1,128 @@
+"""What `async for` goes over: lines, records, frames and chunks of a connection.
+
+Their place is the connection's: reads in between go on where the iteration is, and the iteration goes on after them, and
+after an error. All end where the stream ends in order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from wirelane.core.delimiters import Available, ReadRule, TextLine, UpTo
+from wirelane.core.lengthprefix import Frame
+from wirelane.errors import EndOfStream
+from wirelane.tcp.alarm import Alarm
+from wirelane.tcp.protocol import TcpProtocol
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Chunks", "Frames", "Lines", "Records"]
+
+R = TypeVar("R", bound=ReadRule[object])
+
+
+class _Reads(Generic[R]):
+    """Reads of one rule on a connection, each with the same times."""
+
+    __slots__ = ("_idle_timeout", "_protocol", "_rule", "_timeout")
+
+    def __init__(
+        self, protocol: TcpProtocol, rule: R, timeout: float | None, idle_timeout: float | None
+    ) -> None:
+        if timeout is not None or idle_timeout is not None:
+            Alarm(_nothing, protocol.buffer, timeout, idle_timeout)  # refuses what are no times
+        self._protocol = protocol
+        self._rule = rule
+        self._timeout = timeout
+        self._idle_timeout = idle_timeout
+
+    def __aiter__(self) -> Self:
+        return self
+
+
+class Lines(_Reads[TextLine]):
+    """The lines of a connection; see `Connection.lines`.
+
+    Lines that are ready here are on loan: whoever reads otherwise gets them.
+    """
+
+    __slots__ = ("_ready",)
+
+    def __init__(
+        self, protocol: TcpProtocol, rule: TextLine, timeout: float | None, idle_timeout: float | None
+    ) -> None:
+        super().__init__(protocol, rule, timeout, idle_timeout)
+        self._ready: list[str] = []
+
+    async def __anext__(self) -> str:
+        if self._ready:
+            return self._ready.pop()
+        return await self._next()
+
+    async def _next(self) -> str:
+        protocol = self._protocol
+        self._ready = protocol.lend_lines(self._rule)
+        if self._ready:
+            return self._ready.pop()
+        line = protocol.take_ready(self._rule)
+        if line is not None:
+            return line
+        try:
+            return await protocol.read(self._rule, self._timeout, self._idle_timeout)
+        except EndOfStream:
+            if not len(protocol.buffer):
+                raise StopAsyncIteration from None
+            return self._rule.take_last(protocol.buffer)
+
+
+class Records(_Reads[UpTo]):
+    """What lies between markers on a connection; see `Connection.records`."""
+
+    __slots__ = ()
+
+    async def __anext__(self) -> bytes:
+        protocol = self._protocol
+        record = protocol.take_ready(self._rule)
+        if record is not None:
+            return record
+        try:
+            return await protocol.read(self._rule, self._timeout, self._idle_timeout)
+        except EndOfStream:
+            if not len(protocol.buffer):
+                raise StopAsyncIteration from None
+            return protocol.buffer.take(self._rule.demand)
+
+
+class Frames(_Reads[Frame]):
+    """The frames on a connection; see `Connection.read_frames`."""
+
+    __slots__ = ()
+
+    async def __anext__(self) -> bytes:
+        protocol = self._protocol
+        frame = protocol.take_ready(self._rule)
+        if frame is not None:
+            return frame
+        try:
+            return await protocol.read(self._rule, self._timeout, self._idle_timeout)
+        except EndOfStream:
+            if not len(protocol.buffer):
+                raise StopAsyncIteration from None
+            raise
+
+
+class Chunks(_Reads[Available]):
+    """What comes on a connection, as it comes; see `Connection.chunks`."""
+
+    __slots__ = ()
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._protocol.read(self._rule, self._timeout, self._idle_timeout)
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
+def _nothing() -> None:
+    """Nobody waits yet."""
