@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,8 +75,14 @@ async def test_much_crosses_both_ways_at_once_and_each_end_closes_its_own(
             return
         path = tmp_path / "sock"
         with running(("socat", f"UNIX-LISTEN:{path},fork", "EXEC:cat")):
-            await until(path.exists)
+            await until(lambda: listens(path))
             await cross(f"unix:{path}")
+
+
+def listens(path: Path) -> bool:
+    """The file is there before anybody listens at it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 async def cross(address: str, **options: Any) -> None:
