@@ -204,7 +204,7 @@ async def test_a_silent_proxy_is_given_up_in_time(kind: str) -> None:
     async with raw_server(silence) as address:
         with pytest.raises(ProxyError, match=r"no answer within 0\.05 s") as caught:
             await tcp.connect("127.0.0.1:1", proxy=f"{kind}://{address}", connect_timeout=0.05)
-    assert caught.value.step == {"socks5": "CONNECT", "https": "TLS handshake"}.get(kind, "CONNECT")
+    assert caught.value.step == {"socks5": "greeting", "https": "TLS handshake"}.get(kind, "CONNECT")
 
 
 async def test_what_comes_behind_the_answer_is_the_servers() -> None:

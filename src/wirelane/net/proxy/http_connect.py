@@ -22,6 +22,7 @@ __all__ = ["MAX_HEAD", "MAX_LINES", "Answer", "AnswerReader", "connect_request"]
 MAX_HEAD: Final = 8192  # what Apache's LimitRequestLine and nginx' header buffers have for one line
 MAX_LINES: Final = 100  # Apache's LimitRequestFields
 
+_HIDDEN: Final = "(words that are not shown, as they may hold a secret)"
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: ([^\r\n\0]*))?")
 _FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*)")
 
@@ -50,18 +51,31 @@ def connect_request(proxy: ProxyConfig, target: HostPort) -> bytes:
     ]
     named = {name.lower() for name, _ in proxy.header_pairs}
     if proxy.username is not None and "proxy-authorization" not in named:
-        secret = base64.b64encode(f"{proxy.username}:{proxy.password or ''}".encode()).decode("ascii")
-        lines.append(f"Proxy-Authorization: Basic {secret}")
+        lines.append(f"Proxy-Authorization: Basic {_basic(proxy)}")
     lines += [f"{name}: {value}" for name, value in proxy.header_pairs]
     return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
+def _basic(proxy: ProxyConfig) -> str:
+    return base64.b64encode(f"{proxy.username}:{proxy.password or ''}".encode()).decode("ascii")
+
+
 class AnswerReader:
-    """Reads the answer from the octets of a stream, however they are cut."""
+    """Reads the answer from the octets of a stream, however they are cut.
 
-    __slots__ = ("_lines", "_rest", "_schemes", "_size", "_status")
+    Args:
+        proxy: Whose user, password and headers are not to be part of an error, though the answer gives them back.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_lines", "_rest", "_schemes", "_secrets", "_size", "_status")
+
+    def __init__(self, proxy: ProxyConfig | None = None) -> None:
+        self._secrets: tuple[bytes, ...] = ()
+        if proxy is not None:
+            told = [value for _, value in proxy.header_pairs]
+            if proxy.username is not None:
+                told += [proxy.username, proxy.password or "", _basic(proxy)]
+            self._secrets = tuple(secret.encode() for secret in told if secret)
         self._rest = bytearray()
         self._lines = 0
         self._size = 0
@@ -89,7 +103,8 @@ class AnswerReader:
         if self._size + len(self._rest) > MAX_HEAD:
             self._count(len(self._rest))
         if self._status is None and not b"HTTP/1.".startswith(bytes(self._rest[:7])):
-            raise _no_http(bytes(self._rest))
+            # Of half a line it cannot be told what it gives back.
+            raise _no_http(_HIDDEN if self._secrets else _shown(bytes(self._rest)))
         return None
 
     @property
@@ -111,13 +126,14 @@ class AnswerReader:
         if self._status is None:
             match = _STATUS.fullmatch(line)
             if match is None:
-                raise _no_http(line)
-            self._status = int(match[1]), (match[2] or b"").decode("latin-1").strip()
+                raise _no_http(self._shown(line))
+            reason = (match[2] or b"").decode("latin-1").strip()
+            self._status = int(match[1]), _HIDDEN if self._is_secret(line) else reason
         elif line:
             match = _FIELD.fullmatch(line)
             if match is None:
-                raise PeerError(f"it answered with {_shown(line)} among the header fields")
-            if match[1].lower() == b"proxy-authenticate":
+                raise PeerError(f"it answered with {self._shown(line)} among the header fields")
+            if match[1].lower() == b"proxy-authenticate" and not self._is_secret(line):
                 self._schemes.append(match[2].decode("latin-1").split(" ")[0].lower())
         else:
             (status, reason), self._status = self._status, None
@@ -126,9 +142,15 @@ class AnswerReader:
             self._schemes.clear()
         return None
 
+    def _is_secret(self, line: bytes) -> bool:
+        return any(secret in line for secret in self._secrets)
 
-def _no_http(line: bytes) -> PeerError:
-    return PeerError(f"it answered with {_shown(line)}, which is no HTTP/1.1; is it an HTTP proxy?")
+    def _shown(self, line: bytes) -> str:
+        return _HIDDEN if self._is_secret(line) else _shown(line)
+
+
+def _no_http(shown: str) -> PeerError:
+    return PeerError(f"it answered with {shown}, which is no HTTP/1.1; is it an HTTP proxy?")
 
 
 def _shown(line: bytes) -> str:

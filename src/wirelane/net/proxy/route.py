@@ -178,11 +178,11 @@ class _Hop:
         self._at("CONNECT")
         try:
             if proxy.kind.startswith("socks"):
-                await socks_handshake(tunnel, proxy, target)
+                await socks_handshake(tunnel, proxy, target, self._at)
             else:
                 self._check(await _ask_http(tunnel, proxy, target), target)
         except Refusal as exc:
-            self._step = exc.step
+            self._at(exc.step)
             raise self._error(f"{exc} (for {target})", code=exc.code, hint=self._hint(exc.step)) from exc
         except (PeerError, LimitExceeded, ConnectionLost) as exc:
             raise self._error(f"{exc} (asked for {target})") from exc
@@ -235,7 +235,7 @@ def _tls_name(proxy: ProxyConfig) -> str:
 
 async def _ask_http(tunnel: Tunnel, proxy: ProxyConfig, target: HostPort) -> Answer:
     await tunnel.write(connect_request(proxy, target))
-    reader = AnswerReader()
+    reader = AnswerReader(proxy)
     while True:
         answer = reader.feed(await tunnel.read())
         if answer is not None:

@@ -6,6 +6,7 @@ Its public `Proxy` connects by a `forward` proxy's `connect`, which returns a st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from wirelane.core.target import HostPort
@@ -56,18 +57,24 @@ class Refusal(PeerError):
 class _Conversation:
     """The stream that python-socks sees. It takes note of which step this is, and of the reply to it."""
 
-    def __init__(self, tunnel: Tunnel, *, version: int) -> None:
+    def __init__(self, tunnel: Tunnel, proxy: ProxyConfig, at: Callable[[str], None]) -> None:
         self._tunnel = tunnel
-        self._version = version
-        self.step = _GREETING if version == 5 else _CONNECT
+        self._proxy = proxy
+        self._at = at
+        self.version = 4 if proxy.kind.startswith("socks4") else 5
         self.reply = b""
+        self._begin(_GREETING if self.version == 5 else _CONNECT)
+
+    def _begin(self, step: str) -> None:
+        self.step = step
+        self._at(step)
 
     async def connect(self, **_: object) -> _Conversation:
         return self
 
     async def write(self, data: bytes) -> None:
         if self.reply:  # the second request, or the third
-            self.step = _AUTHENTICATION if data[0] == 1 else _CONNECT
+            self._begin(_AUTHENTICATION if data[0] == 1 else _CONNECT)
             self.reply = b""
         await self._tunnel.write(data)
 
@@ -85,8 +92,10 @@ class _Conversation:
         if len(reply) < 2:
             return Refusal(str(said), step=step)
         version, code = reply[0], reply[1]
-        if version != {_GREETING: 5, _AUTHENTICATION: 1}.get(step, 5 if self._version == 5 else 0):
-            text = f"it answered with {bytes(reply[:8])!r}, which is no SOCKS {self._version}; is it a SOCKS proxy?"
+        if version != {_GREETING: 5, _AUTHENTICATION: 1}.get(step, 5 if self.version == 5 else 0):
+            # What follows the first two may be the user, given back.
+            shown = bytes(reply[: 8 if self._proxy.username is None else 2])
+            text = f"it answered with {shown!r}, which is no SOCKS {self.version}; is it a SOCKS proxy?"
             return Refusal(text, step=step)
         if step == _GREETING and code == 0xFF:
             return Refusal(
@@ -103,8 +112,10 @@ class _Conversation:
         return Refusal(f"it broke the protocol: {said}", step=step)
 
 
-async def socks_handshake(tunnel: Tunnel, proxy: ProxyConfig, target: HostPort) -> None:
-    """Ask for a tunnel to `target`, whose host is a name only if the proxy resolves names.
+async def socks_handshake(
+    tunnel: Tunnel, proxy: ProxyConfig, target: HostPort, at: Callable[[str], None]
+) -> None:
+    """Ask for a tunnel to `target`, whose host is a name only if the proxy resolves names; `at` is told each step.
 
     Raises:
         Refusal: The proxy refused, or is no such proxy.
@@ -114,10 +125,9 @@ async def socks_handshake(tunnel: Tunnel, proxy: ProxyConfig, target: HostPort) 
     from python_socks import ProxyType
     from python_socks.async_.asyncio.v2 import Proxy
 
-    version = 4 if proxy.kind.startswith("socks4") else 5
-    conversation = _Conversation(tunnel, version=version)
+    conversation = _Conversation(tunnel, proxy, at)
     client = Proxy(
-        ProxyType.SOCKS4 if version == 4 else ProxyType.SOCKS5,
+        ProxyType.SOCKS4 if conversation.version == 4 else ProxyType.SOCKS5,
         proxy.host,
         proxy.port,
         username=proxy.username,
