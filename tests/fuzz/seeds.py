@@ -60,6 +60,7 @@ def seeds() -> dict[str, list[bytes]]:
         "details": list(_statuses()),
         "messages": list(_messages()),
         "delimiters": list(_streams()),
+        "proxies": list(_answers()),
     }
 
 
@@ -351,6 +352,26 @@ def _streams() -> Iterator[bytes]:
         for kind in range(40):
             asked = bytes((kind, 9)) * 2 + bytes((7, 0, 6, 200))
             yield bytes((stride, len(asked) // 2)) + asked + b"aab\r\nb--x\n12 \0a\0\n\0b\n\xffaab"
+
+
+def _answers() -> Iterator[bytes]:
+    heads = (
+        b"HTTP/1.1 200 OK\r\n\r\nhello",
+        b"HTTP/1.0 407 No\r\nProxy-Authenticate: Basic realm=x\r\nProxy-Authenticate: NTLM\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\nLink: <x>\n\nHTTP/1.1 204\r\n\r\n\r\n",
+        b"HTTP/1.1 502 Bad Gateway\r\n" + b"A: b\r\n" * 99 + b"\r\n",
+        b"SSH-2.0 200 hi\r\n",
+    )
+    ipv4, ipv6, name = b"\1" + bytes(6), b"\4" + bytes(18), b"\3\4name\0\0"
+    replies = [(0, b"\0" + bytes([code]) + bytes(6) + b"hello") for code in (0x5A, 0x5B, 0x5C, 0x5D, 0x5E)]
+    replies += [(1, b"\5\0\5\0\0" + bound + b"hello") for bound in (ipv4, ipv6, name, b"\2abc")]
+    replies += [(1, b"\5\0\5" + bytes([code]) + b"\0" + ipv4) for code in range(11)]
+    replies += [(1, b"\5\xff"), (1, b"\4\0"), (1, b"\5\2"), (2, b"\5\2\1\1"), (2, b"\5\2\1\0\5\0\0" + name)]
+    for stride in (0, 5, 255):
+        for head in heads:
+            yield bytes((3, stride)) + head
+        for kind, reply in replies:
+            yield bytes((kind, stride)) + reply
 
 
 # -------------------------------------------------------------------------------------------------- recordings

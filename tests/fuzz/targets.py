@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fuzz import engine, parsers
+from fuzz import engine, parsers, proxies
 
 __all__ = ["TARGETS"]
 
@@ -17,4 +17,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "details": parsers.details,
     "messages": parsers.messages,
     "delimiters": parsers.delimiters,
+    "proxies": proxies.proxies,
 }
