@@ -16,7 +16,7 @@ from support.wire_support import (
     frame,
     message,
 )
-from wirelane.transport import protocol
+from wirelane.net import vectored
 from wirelane.transport.base import RequestHead
 from wirelane.transport.memory import MemoryTransport
 
@@ -30,7 +30,7 @@ WIDE = frame(SETTINGS, 0, 0, b"\0\5\0\1\0\0" + b"\0\4\0\x10\0\0") + frame(8, 0, 
 async def test_what_ends_a_large_output_arrives(
     link: Link, last: bytes | None, joins: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "_WRITELINES_NEVER_PAUSES", joins)
+    monkeypatch.setattr(vectored, "_WRITELINES_NEVER_PAUSES", joins)
     payload = bytes(index % 251 for index in range(60_000))
     async with client_and_raw_server(link, greeting=WIDE) as (client, raw):
         stream = await client.open(RequestHead("/test.Echo/Call", "test"))
@@ -55,7 +55,7 @@ async def test_no_part_of_a_large_output_is_empty(monkeypatch: pytest.MonkeyPatc
         self.write(b"".join(given))
 
     monkeypatch.setattr(MemoryTransport, "writelines", writelines)
-    monkeypatch.setattr(protocol, "_WRITELINES_NEVER_PAUSES", False)
+    monkeypatch.setattr(vectored, "_WRITELINES_NEVER_PAUSES", False)
     async with client_and_raw_server("memory", greeting=WIDE) as (client, raw):
         stream = await client.open(RequestHead("/test.Echo/Call", "test"))
         for _ in range(3):

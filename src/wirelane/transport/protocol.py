@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -16,6 +15,7 @@ from wirelane.http2 import Connection, ErrorCode, HeaderBlock, Stream
 from wirelane.net.below import FULL_READ
 from wirelane.net.connect import describe_os_error
 from wirelane.net.heap import settle_allocator
+from wirelane.net.vectored import WORTH_A_BUFFER, write_parts
 from wirelane.transport.base import Peer
 
 if TYPE_CHECKING:
@@ -35,11 +35,6 @@ _LINGER = 1.0
 # Messages that one turn of the loop may send on a connection before their senders let others run: a sender that the
 # windows never stop would otherwise keep the loop for as long as it has something to say.
 BURST = 128
-# Octets for each part of the output, heads of frames among them, from which on the system takes the parts uncopied.
-_WORTH_A_BUFFER = 4096
-# asyncio's own of these does not tell who writes to stop (CVE-2024-12254).
-_NEVER_PAUSES = (((3, 12), (3, 12, 9)), ((3, 13), (3, 13, 2)))  # from, and mended in
-_WRITELINES_NEVER_PAUSES = any(since <= sys.version_info < mended for since, mended in _NEVER_PAUSES)
 # Octets that may arrive while the engine has others wait for their turn, before the socket is left alone.
 _MOST_UNREAD = 256 * 1024
 
@@ -178,9 +173,8 @@ class H2Protocol(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if output:
-            if large > _WORTH_A_BUFFER * len(output) and not _WRITELINES_NEVER_PAUSES:
-                # asyncio's own would wait for ever for an empty part at the end to leave.
-                transport.writelines([part for part in output if part])
+            if large > WORTH_A_BUFFER * len(output):
+                write_parts(transport, output)
             else:
                 transport.write(b"".join(output) if len(output) > 1 else output[0])
             self._unwritten_from = engine.next_stream_id
