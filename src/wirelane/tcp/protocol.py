@@ -335,6 +335,10 @@ class TcpProtocol(asyncio.Protocol):
         """Note what a call of the transport raised, unless the reason is known already."""
         self._cause = self._cause or error
 
+    def abort_lost(self) -> None:
+        """Have the transport notice that the connection is lost; what waits is told by `connection_lost`."""
+        self._cut(self.wire)
+
     def loss(self, partial: bytes = b"") -> ConnectionLost:
         """Return why the connection is lost, each time a new error, with the first cause behind it."""
         cause = self._cause
