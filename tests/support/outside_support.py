@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.namespaces import seeing
 from support.programs import Program, path_of, running, serving
 
 if TYPE_CHECKING:
@@ -91,14 +92,38 @@ def socat(*words: str, send: bytes = b"", timeout: float = 30) -> subprocess.Com
 
 
 @contextmanager
-def stunnel(service: str, *, host: str = "127.0.0.1") -> Iterator[Program]:
-    """Run stunnel with one service, whose lines {port} is filled into."""
+def stunnel(
+    service: str, *, hosts: Mapping[str, str] | None = None, also: Program | None = None
+) -> Iterator[Program]:
+    """Run stunnel with one service, whose lines {port} is filled into.
+
+    With `hosts` it knows further names. `also` is a program whose log belongs to this one's.
+    """
 
     def words(port: int, directory: Path) -> Words:
         config = directory / "stunnel.conf"
         lines = "foreground = yes\npid =\ndebug = info\nsyslog = no\n[service]\n" + service.format(port=port)
         config.write_text(re.sub(r"^ +", "", lines, flags=re.MULTILINE))
-        return ("stunnel", config)
+        return with_hosts(hosts, directory, ("stunnel", config))
 
-    with serving(words, host=host) as program:
+    with serving(words) as program:
+        program.also = also
         yield program
+
+
+def hosts_file(hosts: Mapping[str, str]) -> str:
+    """Return what /etc/hosts has to hold for these names, and for localhost."""
+    return "".join(f"{address} {name}\n" for name, address in {"localhost": "127.0.0.1", **hosts}.items())
+
+
+def with_hosts(hosts: Mapping[str, str] | None, directory: Path, command: Words) -> Words:
+    """Return a command that knows these names, and has nobody to ask for others; as it is if they are None."""
+    return command if hosts is None else seeing(names_of(hosts), directory, command)
+
+
+def names_of(hosts: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of a system that knows these names, and has nobody to ask for others."""
+    return {
+        "/etc/hosts": hosts_file(hosts),
+        "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+    }

@@ -7,6 +7,7 @@ instead: evidence must not vanish because a package did.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import re
@@ -79,12 +80,14 @@ class Program:
         port: Where it listens, 0 if it does not.
         host: The address there.
         directory: What it may use; gone when it ends.
+        also: A program that it works with; what that one says belongs to its log.
     """
 
     process: subprocess.Popen[bytes]
     directory: Path
     port: int = 0
     host: str = "127.0.0.1"
+    also: Program | None = None
 
     @property
     def address(self) -> str:
@@ -93,7 +96,8 @@ class Program:
     @property
     def log(self) -> str:
         """What it has said so far, and written into files called *.log."""
-        return "".join(path.read_text(errors="replace") for path in sorted(self.directory.glob("*.log")))
+        own = "".join(path.read_text(errors="replace") for path in sorted(self.directory.glob("*.log")))
+        return own if self.also is None else own + self.also.log
 
     def wait_for(self, pattern: str, *, seconds: float = START) -> re.Match[str]:
         """Wait until its log matches."""
@@ -127,6 +131,7 @@ def running(
 
     It is the leader of a session of its own, which is ended with it; should the tests die first, it dies too.
     """
+    _adopt_orphans()
     with _workshop(directory) as own:
         with (own / "output.log").open("ab") as output:
             process = subprocess.Popen(
@@ -208,13 +213,27 @@ def _wait(condition: Callable[[], T], program: Program, seconds: float, what: st
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         process.stdin.close()
-    _signal(process, signal.SIGTERM)
-    try:
-        process.wait(END)
-    except subprocess.TimeoutExpired:
-        pass
+    # None of them keeps anything that is worth an orderly end; squid takes two seconds for one.
     _signal(process, signal.SIGKILL)
     process.wait(END)
+    _reap(process.pid)
+
+
+def _reap(group: int) -> None:
+    """Wait for the children that it left: they are ours now, and have been killed."""
+    try:
+        while True:
+            os.waitpid(-group, 0)
+    except ChildProcessError:
+        pass
+
+
+@functools.cache
+def _adopt_orphans() -> None:
+    """Have the system give us the children of programs that end before them, not to process 1, which may never look."""
+    set_child_subreaper = 36  # prctl(2)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0)
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

@@ -201,7 +201,7 @@ class _Hop:
         if 200 <= status < 300:
             return
         hint = None
-        if status == 407:
+        if status in {401, 407}:  # tinyproxy answers 401 to a wrong password
             self._step = "authentication"
             hint = self._hint(self._step)
             if answer.schemes and "basic" not in answer.schemes:
