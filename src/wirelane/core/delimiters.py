@@ -32,6 +32,7 @@ __all__ = [
     "UntilEof",
     "UpTo",
     "at_least",
+    "available_rule",
     "decode_text",
     "encode_text",
     "line_rule",
@@ -268,7 +269,7 @@ class Matching:
 
     __slots__ = ("_monotone", "_tested", "demand", "pattern")
 
-    least = 1
+    least = 0  # there are patterns that match nothing at all
 
     def __init__(self, pattern: bytes | re.Pattern[bytes], window: int) -> None:
         try:
@@ -378,6 +379,12 @@ def decode_text(data: bytes, encoding: str, errors: str = "strict") -> str:
         raise CodecError(f"a line of {len(data)} bytes is not text: {error}") from error
     except LookupError as error:
         raise UsageError(f"errors: {error}") from error
+
+
+@lru_cache(maxsize=256, typed=True)
+def available_rule(limit: int) -> Available:
+    """Return the rule for whatever is there; it has no state, so that one serves all who ask alike."""
+    return Available(limit)
 
 
 @lru_cache(maxsize=256)

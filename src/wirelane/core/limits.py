@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Final
 
 from wirelane.errors import UsageError
@@ -135,10 +136,16 @@ class Limits:
             UsageError: It is something else.
         """
         if limits is None:
-            return cls()
+            return _default()
         if not isinstance(limits, cls):
             raise UsageError(f"limits must be a Limits(...), not {limits!r}")
         return limits
+
+
+@cache
+def _default() -> Limits:
+    """One for all connections that have no other."""
+    return Limits()
 
 
 def _check_seconds(name: str, value: object) -> None:

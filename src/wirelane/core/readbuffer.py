@@ -149,6 +149,7 @@ class ReadBuffer:
         elif self._head == len(self._data):
             self._data = data
             self._head = 0
+            return len(data)
         elif len(data) < _APART_FROM:
             own = self._own()
             own += data
@@ -171,6 +172,12 @@ class ReadBuffer:
 
     def take(self, size: int) -> bytes:
         """Remove and return the first `size` bytes, or what there is."""
+        data = self._data
+        if size >= len(data) and not self._head and not self._later and not self._cut and type(data) is bytes:
+            self._data = b""
+            self._scanned = self._taken = self._streak = 0
+            self._split = _FIRST_SPLIT
+            return data
         result = self.peek(size)
         self.skip(len(result))
         return result
@@ -297,7 +304,7 @@ class ReadBuffer:
         result = self.peek(end if keep else end - size)
         self._advance(end)
         self._streak += 1
-        if self._streak > 1 and markers.single is not None:
+        if self._streak > 1 and markers.single is not None and self._head < len(self._data):
             self._cut_ahead(markers.single)
         return result
 

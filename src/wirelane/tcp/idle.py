@@ -38,6 +38,8 @@ class WatchedProtocol(TcpProtocol):
         expired: It was closed for idleness.
     """
 
+    __slots__ = ("_idle_timeout", "_on_idle", "_quiet", "_received", "_seen", "_timer", "expired")
+
     def __init__(
         self,
         limits: Limits,

@@ -195,9 +195,11 @@ class TcpProtocol(asyncio.Protocol):
         alarm = None
         if timeout is not None or idle_timeout is not None:
             alarm = Alarm(self._wake_reader, self.buffer, timeout, idle_timeout)
-        data = self.attempt(rule)
-        if data is not None:
-            return data
+        data = None
+        if self.buffer.most >= rule.least or self.ended or self.closed:
+            data = self.attempt(rule)
+            if data is not None:
+                return data
         self.reading = True
         try:
             if alarm is not None:
@@ -303,7 +305,7 @@ class TcpProtocol(asyncio.Protocol):
 
     def _want(self, rule: ReadRule[object], *, hears: bool = False) -> None:
         """Go on reading from the network until `rule` can be answered; be woken when it may be, or by every byte."""
-        self._ceiling = max(self.limits.read_buffer, rule.demand)
+        self._ceiling = max(self._ceiling, rule.demand)
         self._least = 0 if hears else rule.least
         if not self._receiving:
             self._resume_if_below(self._ceiling)
@@ -504,7 +506,8 @@ class _More:
 
     __slots__ = ("_protocol",)
 
-    demand = least = 1
+    demand = 1
+    least = 0  # a drain answers without a byte
 
     def __init__(self, protocol: TcpProtocol | None) -> None:
         self._protocol = protocol

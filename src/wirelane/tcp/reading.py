@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable
 
 from wirelane.core.delimiters import (
-    Available,
     Exactly,
     Matching,
     Record,
     UntilEof,
     UpTo,
+    available_rule,
     line_rule,
     marker_rule,
     until_rule,
@@ -78,7 +78,7 @@ class Reading:
             return await self._protocol.read(rule, timeout, idle_timeout)
         if max_bytes is not None:
             return await self._protocol.read(Exactly(max_bytes, name="max_bytes"), timeout, idle_timeout)
-        return await self._protocol.read(Available(limits.read_buffer), timeout, idle_timeout)
+        return await self._protocol.read(available_rule(limits.read_buffer), timeout, idle_timeout)
 
     async def read_line(
         self,
@@ -311,7 +311,7 @@ class Reading:
             idle_timeout: As for `read`.
         """
         limit, _ = self._limit(max_bytes, "read_buffer")
-        return Chunks(self._protocol, Available(limit), timeout, idle_timeout)
+        return Chunks(self._protocol, available_rule(limit), timeout, idle_timeout)
 
     def __aiter__(self) -> Chunks:
         return self.chunks()

@@ -48,6 +48,18 @@ class Sender:
         writes: How many pieces were given to the transport.
     """
 
+    __slots__ = (
+        "_protocol",
+        "_relief",
+        "_turns",
+        "broken",
+        "busy",
+        "congested",
+        "eof_sent",
+        "inside",
+        "writes",
+    )
+
     def __init__(self, protocol: TcpProtocol) -> None:
         self.busy = False
         self.congested = False
