@@ -22,6 +22,7 @@ from support.programs import Program, path_of, serving
 
 if TYPE_CHECKING:
     from conftest import Certificates
+    from support.namespaces import Network
 
 USER = "marlene"
 """Who is let in where `password` is given."""
@@ -30,14 +31,16 @@ Words = Sequence[str | Path]
 
 
 @contextmanager
-def microsocks(*, password: str | None = None, hosts: Mapping[str, str] | None = None) -> Iterator[Program]:
+def microsocks(
+    *, password: str | None = None, hosts: Mapping[str, str] | None = None, within: Network | None = None
+) -> Iterator[Program]:
     """Run microsocks: SOCKS 5."""
 
     def command(port: int, directory: Path) -> Words:
         who = () if password is None else ("-u", USER, "-P", password)
         return with_hosts(hosts, directory, ("microsocks", "-i", "127.0.0.1", "-p", str(port), *who))
 
-    with serving(command) as program:
+    with serving(command, within=within) as program:
         yield program
 
 
@@ -206,12 +209,15 @@ def _squid_rules(password: str | None, blocked_port: int | None, directory: Path
 
 
 @contextmanager
-def stunnel_socks(ca: Certificates, *, hosts: Mapping[str, str] | None = None) -> Iterator[Program]:
-    """Run stunnel as a SOCKS proxy: 4, 4a and 5. It speaks it in TLS alone, so another one in front takes that off."""
+def stunnel_socks(ca: Certificates, *, hosts: Mapping[str, str], within: Network) -> Iterator[Program]:
+    """Run stunnel as a SOCKS proxy: 4, 4a and 5. It speaks it in TLS alone, so another one in front takes that off.
+
+    It does not connect to loopback, so it needs a network that has more.
+    """
     service = f"protocol = socks\ncert = {ca.server_cert}\nkey = {ca.server_key}\n"
-    with stunnel("accept = 127.0.0.1:{port}\n" + service, hosts=hosts) as behind:
+    with stunnel("accept = 127.0.0.1:{port}\n" + service, hosts=hosts, within=within) as behind:
         front = f"client = yes\naccept = 127.0.0.1:{{port}}\nconnect = {behind.address}\n"
-        with stunnel(front, also=behind) as program:
+        with stunnel(front, also=behind, within=within) as program:
             yield program
 
 

@@ -17,6 +17,7 @@ from support.programs import Program, path_of, running, serving
 
 if TYPE_CHECKING:
     from conftest import Certificates
+    from support.namespaces import Network
 
 Words = Sequence[str | Path]
 
@@ -66,14 +67,19 @@ def s_client(address: str, *arguments: str | Path, send: bytes = b"") -> subproc
 
 @contextmanager
 def socat_server(
-    listen: str, command: str, *, host: str = "127.0.0.1", options: Sequence[str] = ()
+    listen: str,
+    command: str,
+    *,
+    host: str = "127.0.0.1",
+    options: Sequence[str] = (),
+    within: Network | None = None,
 ) -> Iterator[Program]:
     """Run socat: it listens as `listen` says ({port} and {directory} are filled in) and does `command` for each client."""
 
     def words(port: int, directory: Path) -> Words:
         return ("socat", *options, listen.format(port=port, directory=directory), command)
 
-    with serving(words, host=host) as program:
+    with serving(words, host=host, within=within) as program:
         yield program
 
 
@@ -93,7 +99,11 @@ def socat(*words: str, send: bytes = b"", timeout: float = 30) -> subprocess.Com
 
 @contextmanager
 def stunnel(
-    service: str, *, hosts: Mapping[str, str] | None = None, also: Program | None = None
+    service: str,
+    *,
+    hosts: Mapping[str, str] | None = None,
+    also: Program | None = None,
+    within: Network | None = None,
 ) -> Iterator[Program]:
     """Run stunnel with one service, whose lines {port} is filled into.
 
@@ -106,7 +116,7 @@ def stunnel(
         config.write_text(re.sub(r"^ +", "", lines, flags=re.MULTILINE))
         return with_hosts(hosts, directory, ("stunnel", config))
 
-    with serving(words) as program:
+    with serving(words, within=within) as program:
         program.also = also
         yield program
 

@@ -22,11 +22,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from support.architecture_support import ROOT
+
+if TYPE_CHECKING:
+    from support.namespaces import Network
 
 T = TypeVar("T")
 
@@ -154,13 +157,22 @@ def running(
 
 @contextmanager
 def serving(
-    make: Callable[[int, Path], Sequence[str | Path]], *, host: str = "127.0.0.1", stdin: bool = False
+    make: Callable[[int, Path], Sequence[str | Path]],
+    *,
+    host: str = "127.0.0.1",
+    within: Network | None = None,
 ) -> Iterator[Program]:
-    """Run a program that has to be told its port, as `make(port, directory)` says; gives it when it listens."""
+    """Run a program that has to be told its port, as `make(port, directory)` says; gives it when it listens.
+
+    `within` is a network that it runs in, instead of the machine's.
+    """
     for attempt in range(PORTS):
         with _workshop(None) as own:
             port = free_port(host)
-            context = running(make(port, own), port=port, host=host, directory=own, stdin=stdin)
+            command = make(port, own)
+            if within is not None:
+                command = (*within.inside, path_of(str(command[0])), *command[1:])
+            context = running(command, port=port, host=host, directory=own)
             try:
                 program = context.__enter__()
             except ProgramEnded as ended:
@@ -203,7 +215,7 @@ def _wait(condition: Callable[[], T], program: Program, seconds: float, what: st
     end = time.monotonic() + seconds
     while not (found := condition()):
         name = str(program.process.args)
-        if program.process.poll() is not None:
+        if program.process.poll() is not None and not (found := condition()):
             raise ProgramEnded(f"{name} ended with {program.process.returncode}: {program.log}")
         assert time.monotonic() < end, f"{name} {what} within {seconds:g} s: {program.log}"
         time.sleep(0.002)
