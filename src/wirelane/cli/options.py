@@ -206,6 +206,14 @@ class ConnectionOptions:
         """Return what the library takes as `proxy=`."""
         return self.proxy[0] if len(self.proxy) == 1 else self.proxy or None
 
+    def way(self) -> str:
+        """Return what a message says about the way to the server; empty for a direct one."""
+        if not self.proxy:
+            return ""
+        from wirelane.net.proxy import resolve_proxy
+
+        return f" (proxy: {resolve_proxy(self.proxies())})"
+
     def limits(self) -> Limits:
         """Return the library's limits, with the time for connecting."""
         from wirelane.core.limits import Limits

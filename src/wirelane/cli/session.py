@@ -146,7 +146,7 @@ class Session:
             ) from error
         async with channel:
             how = "connected" if self.files is not None else "connected, and its schema asked for,"
-            self.log.line("*", f"{channel}: {how} in {self.log.lap() * 1000:.1f} ms")
+            self.log.line("*", f"{channel}{self.connection.way()}: {how} in {self.log.lap() * 1000:.1f} ms")
             yield channel
 
     async def load(self) -> Schema:

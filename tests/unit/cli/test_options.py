@@ -6,7 +6,7 @@ import click
 import pytest
 
 from wirelane import UsageError
-from wirelane.cli.options import Seconds, parse_headers
+from wirelane.cli.options import ConnectionOptions, Seconds, parse_headers
 from wirelane.cli.tcp import unescape
 
 
@@ -68,3 +68,28 @@ def test_escapes(text: str, value: bytes) -> None:
 def test_what_is_no_escape_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--marker"):
         unescape(text, "--marker")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "shown"),
+    [
+        ((), None, ""),
+        (("env",), "env", " (proxy: env)"),
+        (("socks5://a:secret@p:1",), "socks5://a:secret@p:1", " (proxy: socks5://p:1)"),
+        (("http://n", "socks5://f"), ("http://n", "socks5://f"), " (proxy: http://n:80, socks5://f:1080)"),
+    ],
+)
+def test_proxies_are_named_without_who_asks(given: tuple[str, ...], expected: object, shown: str) -> None:
+    options = ConnectionOptions(
+        plaintext=False,
+        tls=False,
+        insecure=False,
+        cacert=None,
+        cert=None,
+        key=None,
+        server_name=None,
+        proxy=given,
+        connect_timeout=1.0,
+    )
+    assert options.proxies() == expected
+    assert options.way() == shown
