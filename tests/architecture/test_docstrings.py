@@ -14,7 +14,7 @@ PUBLIC = list(public_objects())
 ASYNCHRONOUS = [
     (name, value)
     for name, value in PUBLIC
-    if name.startswith(("wirelane.grpc.", "wirelane.tcp."))
+    if name.startswith(("wirelane.grpc.", "wirelane.tcp.", "wirelane.testing."))
     and (inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value))
 ]
 

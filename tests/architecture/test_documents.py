@@ -17,6 +17,7 @@ import pytest
 import wirelane
 from support.architecture_support import DOCUMENTS, PACKAGE, ROOT, SOURCES, name_of
 from wirelane import errors, grpc, tcp
+from wirelane.testing import faults
 
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -77,6 +78,7 @@ def test_every_program_of_the_readme_comes_from_examples() -> None:
 def _namespace(snippet: Snippet) -> dict[str, object]:
     """Return what the names of a snippet stand for: modules, and variables named after the class they hold."""
     about_tcp = snippet.document.name == "tcp.md"
+    about_testing = snippet.document.name == "testing.md"
     return {
         "wirelane": wirelane,
         **{name: getattr(wirelane, name) for name in wirelane.__all__},
@@ -85,6 +87,11 @@ def _namespace(snippet: Snippet) -> dict[str, object]:
         "schema": wirelane.Schema,
         "server": tcp.Server if about_tcp else grpc.Server,
         "conn": tcp.Connection,
+        **(
+            {"faults": faults, "proxy": faults.FaultProxy, "flaky": faults.BlockingProxy}
+            if about_testing
+            else {}
+        ),
     }
 
 

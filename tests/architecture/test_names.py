@@ -106,6 +106,21 @@ HEAVY = {
             "from wirelane import tcp",
             {"google", "hpack", "click", "rich", "grpclib", "h2", "uvloop", "betterproto2"},
         ),
+        (
+            "from wirelane.testing import faults",
+            {
+                "google",
+                "hpack",
+                "click",
+                "rich",
+                "grpclib",
+                "h2",
+                "uvloop",
+                "betterproto2",
+                "pytest",
+                "trustme",
+            },
+        ),
         ("from wirelane import grpc", {"click", "rich", "h2", "uvloop", "betterproto2"}),
     ],
 )

@@ -85,6 +85,15 @@ def _wait_for(address: str) -> None:
             assert time.monotonic() < ends, "it never listened"
 
 
+def test_the_fault_proxy_shows_three_faults() -> None:
+    assert _run("fault_proxy.py") == (
+        "sliced: 'BYTE BY BYTE'\n"
+        "stalled: b'PATI' had come\n"
+        "resumed: 'PATIENCE'\n"
+        "reset: connection lost: connection reset by peer, after b'HALF '\n"
+    )
+
+
 def test_the_chat_is_a_conversation() -> None:
     lines = _run("bidi_chat.py").splitlines()
     assert lines[0] == "{'name': 'echo', 'text': 'welcome!'}"

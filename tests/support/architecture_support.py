@@ -26,7 +26,7 @@ DOCUMENTS = [
 ]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
-PRODUCTS = ("wirelane", "wirelane.grpc", "wirelane.tcp", "wirelane.codec")
+PRODUCTS = ("wirelane", "wirelane.grpc", "wirelane.tcp", "wirelane.codec", "wirelane.testing.faults")
 """What people import: whatever these name in `__all__` is public."""
 
 

@@ -1,4 +1,4 @@
-"""What users need to test their own services, and what we put other stacks to the test with."""
+"""What users need to test their own services, and what we put other stacks to the test with: `faults`, `interop`."""
 
 from __future__ import annotations
 
