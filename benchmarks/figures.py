@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from benchmarks.stacks import GO, GRPCAIO, LINES
+from benchmarks.stacks import GO, GRPCAIO, STREAMS
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def best(figures: list[Figure]) -> Figure:
 def _is_base(base: Figure, figure: Figure) -> bool:
     """Whether `base` has the peer in the seat that `figure` is about, and everything else alike."""
     if figure.place == "both ends":
-        return base.place == figure.place and base.client in (*GRPCAIO, LINES)
+        return base.place == figure.place and base.client in (*GRPCAIO, STREAMS[0])
     if figure.client == GO:
         return base.client == GO and base.server in GRPCAIO
     return base.server == figure.server and base.client in GRPCAIO

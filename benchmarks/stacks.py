@@ -18,8 +18,13 @@ OURS = "wirelane, uvloop"
 GO = "grpc-go"
 GRPCAIO = ("grpc.aio, asyncio", "grpc.aio, uvloop")
 FLOOR = "floor, uvloop"
-LINES = "StreamReader.readline, asyncio"
-RPC = frozenset(name for name, case in CASES.items() if case.kind != "tcp_lines")
+LOOPS = ("asyncio", "uvloop")
+STREAMS = tuple(f"StreamReader, {loop}" for loop in LOOPS)
+ANYIO = tuple(f"anyio, {loop}" for loop in LOOPS)
+BARE = tuple(f"bare Protocol, {loop}" for loop in LOOPS)
+TCP = tuple(f"wirelane TCP, {loop}" for loop in LOOPS)
+RPC = frozenset(name for name, case in CASES.items() if not case.tcp)
+TCP_CASES = frozenset(CASES) - RPC
 # No server of grpclib offers more than 100 streams, and no client of it holds 10,000.
 NOT_MANY = RPC - {"unary_10000", "held_10000"}
 
@@ -60,14 +65,31 @@ def _rpc(name: str, module: str, loop: str, cases: frozenset[str] = RPC, *, alon
     )
 
 
-def _lines(name: str, loop: str, reader: str) -> Stack:
-    return Stack(
-        f"{name}, {loop}",
-        _python("tcp_lines", loop, "serve"),
-        _python("tcp_lines", loop, reader),
-        frozenset({"tcp_lines"}),
-        alone=True,
-    )
+def _tcp(names: tuple[str, ...], who: str, cases: frozenset[str], missing: str = "") -> list[Stack]:
+    """A client of TCP on each loop; the server is the same for all."""
+    return [
+        Stack(
+            name,
+            _python("tcp_peers", loop, "serve"),
+            _python("tcp_peers", loop, who),
+            cases,
+            alone=True,
+            missing=missing,
+        )
+        for name, loop in zip(names, LOOPS, strict=True)
+    ]
+
+
+def _tcp_stacks() -> list[Stack]:
+    missing = "" if importlib.util.find_spec("anyio") else "anyio not installed (tools/env.sh bench)"
+    markers = tuple(f"wirelane TCP read(marker=), {loop}" for loop in LOOPS)
+    return [
+        *_tcp(STREAMS, "streams", TCP_CASES),
+        *_tcp(ANYIO, "anyio", TCP_CASES, missing),
+        *_tcp(BARE, "bare", frozenset({"tcp_echo", "tcp_idle"})),
+        *_tcp(TCP, "wirelane", TCP_CASES),
+        *_tcp(markers, "wirelane.marker", frozenset({"tcp_lines"})),
+    ]
 
 
 def _connectrpc() -> Stack:
@@ -127,11 +149,7 @@ def all_stacks(client: str | None = None, server: str | None = None) -> list[Sta
         *go,
         _rpc("floor", "floor", "uvloop", few, alone=True),
         _rpc("floor", "floor", "asyncio", few, alone=True),
-        _lines("StreamReader.readline", "asyncio", "asyncio"),
-        _lines("StreamReader.readline", "uvloop", "asyncio"),
-        _lines("wirelane lines()", "asyncio", "wirelane.lines"),
-        _lines("wirelane lines()", "uvloop", "wirelane.lines"),
-        _lines("wirelane read(marker=)", "uvloop", "wirelane.read"),
+        *_tcp_stacks(),
     ]
 
 

@@ -15,7 +15,7 @@ def _cell(value: float | None, places: int) -> str:
 
 
 def show_case(console: Console, case: Case, figures: list[Figure]) -> None:
-    peer = "StreamReader" if case.kind == "tcp_lines" else "grpc.aio"
+    peer = "StreamReader" if case.tcp else "grpc.aio"
     table = Table(title=case.title, title_justify="left", header_style="bold")
     table.add_column("client")
     table.add_column("server")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from benchmarks.figures import Figure, Results
-from benchmarks.stacks import FLOOR, GO, GRPCAIO, LINES, OURS
+from benchmarks.stacks import ANYIO, BARE, FLOOR, GO, GRPCAIO, LOOPS, OURS, STREAMS, TCP
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Target:
         if value is None:
             return None
         met = value >= self.bound if self.at_least else value <= self.bound
-        return Outcome(self.title, f"{'>=' if self.at_least else '<='} {self.bound:g}{self.unit}", value, met)
+        return Outcome(
+            self.title, f"{'>=' if self.at_least else '<='} {self.bound:.3g}{self.unit}", value, met
+        )
 
 
 Names = tuple[str, ...]
@@ -90,9 +92,9 @@ def _extra(case: str) -> Callable[[Results], float | None]:
     return measured
 
 
-def _memory(field: str) -> Callable[[Results], float | None]:
+def _memory(field: str, case: str = "held_10000", ours: str = OURS) -> Callable[[Results], float | None]:
     def measured(results: Results) -> float | None:
-        figure = results.find("held_10000", OURS, OURS)
+        figure = results.find(case, ours, ours)
         value: float | None = getattr(figure, field) if figure else None
         return value
 
@@ -117,6 +119,27 @@ def _streams() -> Iterable[Target]:
         yield Target(f"{title}, {as_server}, of grpc.aio", 20, _speed(case, AIO_SERVER, FROM_GO))
         yield Target(f"{title}, {as_client}, of grpc-go", 0.4, _speed(case, GO_BOTH, TO_GO))
         yield Target(f"{title}, {as_server}, of grpc-go", 0.4, _speed(case, GO_BOTH, FROM_GO))
+
+
+def _tcp() -> Iterable[Target]:
+    """TCP, each loop against the same loop."""
+    for loop, ours, streams, anyio, bare in zip(LOOPS, TCP, STREAMS, ANYIO, BARE, strict=True):
+
+        def against(case: str, peer: str, ours: str = ours) -> Callable[[Results], float | None]:
+            return _speed(case, ((peer,), (peer,)), (ours, ours))
+
+        yield Target(f"TCP lines on {loop}, of StreamReader", 2.5, against("tcp_lines", streams))
+        yield Target(f"TCP lines on {loop}, of anyio", 2, against("tcp_lines", anyio))
+        for case, size in (("tcp_blocks", "1 MiB"), ("tcp_large_blocks", "16 MiB")):
+            yield Target(f"TCP blocks of {size} on {loop}, of StreamReader", 1, against(case, streams))
+        yield Target(f"TCP round trips on {loop}, of a bare Protocol", 1 / 1.3, against("tcp_echo", bare))
+        yield Target(
+            f"memory per idle TCP connection on {loop}",
+            12,
+            _memory("client_memory", "tcp_idle", ours),
+            at_least=False,
+            unit=" KiB",
+        )
 
 
 TARGETS = (
@@ -148,11 +171,7 @@ TARGETS = (
     ),
     Target("a deadline, CPU of a plain call", 1.5, _extra("unary_deadline"), at_least=False),
     Target("10 pairs and a deadline, CPU of a plain call", 1.5, _extra("unary_both"), at_least=False),
-    Target(
-        "TCP lines, of StreamReader",
-        2.5,
-        _speed("tcp_lines", ((LINES,), (LINES,)), ("wirelane lines(), uvloop", "wirelane lines(), uvloop")),
-    ),
+    *_tcp(),
 )
 
 

@@ -21,6 +21,11 @@ from typing import Any
 from benchmarks import profiling
 from wirelane import Schema
 
+try:
+    import resource
+except ImportError:  # a system without
+    resource = None  # type: ignore[assignment]
+
 SCHEMA = Schema.load(Path(__file__).with_name("bench.proto"))
 Request: Any = SCHEMA.message_class("bench.Request")
 Reply: Any = SCHEMA.message_class("bench.Reply")
@@ -56,12 +61,12 @@ class Case:
     """One measurement.
 
     Attributes:
-        kind: unary, server_stream, client_stream, bidi_stream, hold or tcp_lines.
+        kind: unary, server_stream, client_stream, bidi_stream or hold; tcp_lines, tcp_blocks, tcp_echo or tcp_idle.
         unit: What an operation is.
         in_flight: Calls at once.
         warm: Operations of the warm-up, or more until they take `TELLING`.
         operations: How many to measure; 0: as many as take `seconds`.
-        payload: Bytes in a request, and in its reply.
+        payload: Bytes in a request, and in its reply; in a block.
         metadata: Pairs to send with each call.
         new_pair: One more pair, whose value is another in each call.
         timeout: Seconds that each call has; 0: no deadline.
@@ -81,6 +86,11 @@ class Case:
     new_pair: bool = False
     timeout: float = 0.0
     mixed: bool = False
+
+    @property
+    def tcp(self) -> bool:
+        """Whether it is about TCP alone."""
+        return self.kind.startswith("tcp_")
 
     def scaled(self, scale: float) -> Case:
         """The same case for more or less time; what has a fixed number of operations stays as it is."""
@@ -143,14 +153,27 @@ CASES = {
             warm=500,
             operations=10_000,
         ),
+        Case("tcp_lines", "TCP, 64-byte lines", "tcp_lines", "line", in_flight=1, warm=60_000),
+        Case("tcp_blocks", "TCP, blocks of 1 MiB", "tcp_blocks", "block", in_flight=1, warm=50, payload=MIB),
         Case(
-            "tcp_lines",
-            "TCP, 64-byte lines",
-            "tcp_lines",
-            "line",
+            "tcp_large_blocks",
+            "TCP, blocks of 16 MiB",
+            "tcp_blocks",
+            "block",
             in_flight=1,
-            warm=60_000,
-            operations=600_000,
+            warm=5,
+            payload=16 * MIB,
+        ),
+        Case(
+            "tcp_echo", "TCP, round trips of 64 bytes", "tcp_echo", "trip", in_flight=1, warm=500, payload=64
+        ),
+        Case(
+            "tcp_idle",
+            "TCP, 10,000 idle connections",
+            "tcp_idle",
+            "connection",
+            in_flight=1,
+            operations=10_000,
         ),
     )
 }
@@ -304,6 +327,13 @@ async def report(run: Callable[[], Awaitable[None]], operations: int) -> None:
         await run()
         seconds, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print(json.dumps({"operations": operations, "seconds": seconds, "cpu": cpu}), flush=True)
+
+
+def allow_many_files() -> None:
+    """Let this process hold as many connections open as the system allows it."""
+    if resource is not None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def announce(port: int) -> None:

@@ -77,6 +77,23 @@ def test_calls_held_open_are_measured_in_memory_at_both_ends(tmp_path: Path) -> 
         assert figure["server_memory"] > 0
 
 
+@pytest.mark.timeout(180)
+def test_every_client_of_tcp_runs_every_case_that_it_can(tmp_path: Path, benchmarks: None) -> None:
+    from benchmarks.stacks import all_stacks, default_pairs
+    from benchmarks.work import CASES
+
+    file = tmp_path / "figures.json"
+    cases = ("tcp_lines", "tcp_blocks", "tcp_large_blocks", "tcp_echo")
+    chosen = [word for case in cases for word in ("--case", case)]
+    run(*chosen, "--scale", "0.001", "--repeat", "1", "--json", str(file))
+    measured = json.loads(file.read_text(encoding="utf-8"))
+    stacks = all_stacks()
+    wanted = [(case, one.name) for case in cases for one, _ in default_pairs(CASES[case], stacks)]
+    assert [(figure["case"], figure["client"]) for figure in measured["figures"]] == wanted
+    assert {"StreamReader, asyncio", "wirelane TCP, uvloop"} <= {name for _, name in wanted}
+    assert any("StreamReader" in target["title"] for target in measured["targets"])
+
+
 def test_the_stacks_that_are_missing_are_no_rows_of_any_case(benchmarks: None) -> None:
     from benchmarks.stacks import Stack, default_pairs
     from benchmarks.work import CASES
