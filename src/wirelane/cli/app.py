@@ -37,7 +37,7 @@ Examples:
   wirelane call localhost:50051 Summator/sum -d '{"value1": 5, "value2": 3}'
   wirelane tcp localhost:4242 -d 'Echo this!'
 
-Exit codes: 0; 1 network or runtime; 2 usage; 64 + gRPC status of a failed call (69: NOT_FOUND).
+Exit codes: 0; 1 network or runtime; 2 usage; 130 Ctrl-C; 64 + gRPC status of a failed call (69: NOT_FOUND).
 """
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "report",
     "report_status",
     "say",
+    "visible",
 ]
 
 RUNTIME: Final = 1
@@ -140,7 +141,12 @@ def say(text: str) -> None:
 
 def one_line(text: str) -> str:
     r"""Return a text fit for a terminal: in one line, control characters written as "\n" or "\x1b"."""
-    return _CONTROL.sub(_shown, text.strip())
+    return visible(text.strip())
+
+
+def visible(text: str) -> str:
+    """Return a text in which nothing acts on a terminal, as `one_line`; spaces at its ends stay."""
+    return _CONTROL.sub(_shown, text)
 
 
 def _shown(match: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from wirelane import UsageError
 from wirelane.cli.options import ConnectionOptions, Seconds, parse_headers
-from wirelane.cli.tcp import unescape
+from wirelane.cli.tcptext import unescape
 
 
 @pytest.mark.parametrize(
