@@ -44,7 +44,7 @@ def test_a_file_goes_to_the_socket_and_the_answer_is_read_to_its_end(tmp_path: P
 
 
 def test_an_answer_that_does_not_come_whole_is_shown_and_is_a_failure() -> None:
-    with socat_server(LISTEN, r"SYSTEM:printf half") as server:
+    with socat_server(LISTEN, r"SYSTEM:read a; printf half") as server:
         done = wirelane("tcp", server.address, "-d", "hello")
     assert (done.code, done.out) == (1, "half")
     assert done.err.startswith("error: ")
