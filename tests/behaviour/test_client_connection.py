@@ -33,8 +33,8 @@ from wirelane import (
     UsageError,
     grpc,
 )
+from wirelane.core.backoff import Backoff
 from wirelane.core.target import HostPort
-from wirelane.grpc.connector import Backoff
 from wirelane.transport.base import ServerStream
 from wirelane.transport.server import serve
 
@@ -344,17 +344,6 @@ def test_a_channel_outlives_its_loop_but_serves_one_at_a_time() -> None:
         await channel.close()
 
     asyncio.run(third(asyncio.run(first())))
-
-
-async def test_the_backoff_grows_with_jitter_up_to_its_maximum() -> None:
-    backoff = Backoff()
-    delays = [backoff.delay() for _ in range(20)]
-    expected = 1.0
-    for delay in delays:
-        assert 0.8 * expected <= delay <= 1.2 * expected
-        expected = min(expected * 1.6, 120.0)
-    backoff.reset()
-    assert backoff.delay() <= 1.2
 
 
 async def test_the_authority_is_the_target_or_what_the_options_say() -> None:

@@ -11,8 +11,8 @@ import pytest
 from support.client_support import BOTH, ONE, RawServer, raw_server, turns, wire_channel
 from support.wire_support import DATA, GOAWAY, HEADERS, SETTINGS, RawPeer, frame, message
 from wirelane import DeadlineExceeded, Limits, RpcError, StatusCode, UsageError, grpc
+from wirelane.core.backoff import Backoff
 from wirelane.core.target import HostPort
-from wirelane.grpc.connector import Backoff
 from wirelane.transport.base import ServerStream
 from wirelane.transport.server import serve
 

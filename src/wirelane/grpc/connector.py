@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from threading import get_ident
 from typing import TYPE_CHECKING
 
+from wirelane.core.backoff import Backoff
 from wirelane.errors import BusyError, ClosedError, ConnectError, UsageError, WirelaneError
 from wirelane.grpc.options import ChannelState
 from wirelane.net.proxy import Route
@@ -37,33 +37,11 @@ if TYPE_CHECKING:
     from wirelane.transport.base import ClientConnection
     from wirelane.transport.keepalive import Keepalive
 
-__all__ = ["Backoff", "Connector"]
+__all__ = ["Connector"]
 
 logger = logging.getLogger("wirelane.grpc")
 
 Waiter = asyncio.Future["ClientConnection"]
-
-
-class Backoff:
-    """Seconds from the start of one failed attempt to the next (gRPC doc/connection-backoff.md)."""
-
-    INITIAL = 1.0
-    MULTIPLIER = 1.6
-    JITTER = 0.2
-    MAXIMUM = 120.0
-
-    def __init__(self) -> None:
-        self._next = self.INITIAL
-
-    def reset(self) -> None:
-        """Begin anew: a connection was made."""
-        self._next = self.INITIAL
-
-    def delay(self) -> float:
-        """Return how long to wait this time; the next time will be longer."""
-        seconds = self._next * random.uniform(1 - self.JITTER, 1 + self.JITTER)  # noqa: S311  (no secret)
-        self._next = min(self._next * self.MULTIPLIER, self.MAXIMUM)
-        return seconds
 
 
 class Connector:
