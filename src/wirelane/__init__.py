@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wirelane.errors import EndOfStream as EndOfStream
     from wirelane.errors import LimitExceeded as LimitExceeded
     from wirelane.errors import PeerError as PeerError
+    from wirelane.errors import PoolTimeout as PoolTimeout
     from wirelane.errors import ProxyError as ProxyError
     from wirelane.errors import ReadTimeout as ReadTimeout
     from wirelane.errors import ResolveError as ResolveError
@@ -61,6 +62,7 @@ __all__ = [
     "Limits",
     "Metadata",
     "PeerError",
+    "PoolTimeout",
     "ProxyConfig",
     "ProxyError",
     "ReadTimeout",

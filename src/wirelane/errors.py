@@ -13,6 +13,7 @@ WirelaneError
 |- UsageError             we were misused: wrong order, wrong cardinality, wrong value
 |- ReadTimeout            also TimeoutError; carries .partial, and .idle: which of the two times was up
 |- SendTimeout            also TimeoutError; carries .unsent
+|- PoolTimeout            also TimeoutError; every connection of a pool was in use for too long
 |- EndOfStream            also EOFError; carries .partial
 |- LimitExceeded          a limit was hit before memory was taken; names it; carries .partial
 |- BusyError              another task is inside the same operation
@@ -46,6 +47,7 @@ __all__ = [
     "EndOfStream",
     "LimitExceeded",
     "PeerError",
+    "PoolTimeout",
     "Problem",
     "ProxyError",
     "ReadTimeout",
@@ -364,6 +366,22 @@ class SendTimeout(WirelaneError, TimeoutError):
     def __init__(self, message: str, *, unsent: int = 0) -> None:
         super().__init__(message)
         self.unsent = unsent
+
+
+class PoolTimeout(WirelaneError, TimeoutError):
+    """A pool had no connection to give in time. Connections that cannot be made are another matter: ConnectError.
+
+    Attributes:
+        size: The most connections that the pool may have.
+        in_use: How many were in use.
+        waiting: How many others waited.
+    """
+
+    def __init__(self, message: str, *, size: int = 0, in_use: int = 0, waiting: int = 0) -> None:
+        super().__init__(message)
+        self.size = size
+        self.in_use = in_use
+        self.waiting = waiting
 
 
 class EndOfStream(WirelaneError, EOFError):

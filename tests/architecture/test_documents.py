@@ -92,6 +92,7 @@ def _namespace(snippet: Snippet) -> dict[str, object]:
             if about_testing
             else {}
         ),
+        "pool": tcp.Pool,
     }
 
 

@@ -102,3 +102,17 @@ def test_the_chat_is_a_conversation() -> None:
         "'one'\"}",
         "'two'\"}",
     ]
+
+
+def test_the_pool_answers_all_and_survives_a_restart() -> None:
+    lines = _run("tcp_pool.py").splitlines()
+    assert lines == [
+        "20 answers over 3 connections or fewer, the last one: b'QUESTION 19\\n'",
+        "no answer, so its connection was closed: 1 discarded",
+        "after a restart of the server, nobody noticed: b'AGAIN\\n'",
+    ]
+
+
+def test_the_pool_talks_to_a_server_that_it_is_given() -> None:
+    with serving() as served:
+        assert _run("tcp_pool.py", served.tcp, "one", "two") == "'one' -> b'one\\n'\n'two' -> b'two\\n'\n"

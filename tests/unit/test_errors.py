@@ -22,6 +22,7 @@ from wirelane.errors import (
     EndOfStream,
     LimitExceeded,
     PeerError,
+    PoolTimeout,
     ProxyError,
     ReadTimeout,
     ResolveError,
@@ -66,6 +67,7 @@ EXAMPLES: list[tuple[WirelaneError, dict[str, Any]]] = [
     (BusyError("busy"), {}),
     (ClosedError("closed"), {}),
     (ReadTimeout("slow", partial=b"ab"), {"partial": b"ab"}),
+    (PoolTimeout("full", size=3, in_use=2, waiting=1), {"size": 3, "in_use": 2, "waiting": 1}),
     (SendTimeout("slow", unsent=3), {"unsent": 3}),
     (EndOfStream("over", partial=b"ab"), {"partial": b"ab"}),
     (
@@ -129,6 +131,7 @@ def test_the_tree_in_the_docstring_shows_every_error(kind):
         (ConnectError, OSError),
         (ConnectionLost, ConnectionError),
         (ReadTimeout, TimeoutError),
+        (PoolTimeout, TimeoutError),
         (EndOfStream, EOFError),
     ],
 )

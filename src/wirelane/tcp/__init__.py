@@ -5,7 +5,7 @@
         line = await connection.read_line(timeout=5.0)
 
 `Connection` tells what its reads promise. `request` is one exchange on a connection of its own; `Server` calls a
-function with a `Connection` for each client.
+function with a `Connection` for each client; `Pool` keeps connections to use them again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from wirelane.tcp.connecting import Connecting, connect
 from wirelane.tcp.connection import Connection
 from wirelane.tcp.iterating import Chunks, Frames, Lines, Records
 from wirelane.tcp.listening import Handler, Listening, ServerState, ServerStats
+from wirelane.tcp.pool import Pool, Pooled, PoolStats
 from wirelane.tcp.request import request
 from wirelane.tcp.server import Server
 
@@ -28,6 +29,9 @@ __all__ = [
     "Handler",
     "Lines",
     "Listening",
+    "Pool",
+    "PoolStats",
+    "Pooled",
     "ProxyConfig",
     "Record",
     "Records",

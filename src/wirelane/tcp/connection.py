@@ -63,6 +63,14 @@ class Connection(Reading, Writing):
         self._via = via
         self._local = _address(protocol.info("sockname"))
 
+    def _renewed(self) -> Connection:
+        """Return a connection that goes on where this one stops: to whoever still has this one, it is closed."""
+        goes_on = Connection(
+            self._protocol, server_side=self._server_side, name=self._name, peer=self._peer, via=self._via
+        )
+        self._protocol = self._protocol.given_away()
+        return goes_on
+
     # -- TLS
 
     async def start_tls(

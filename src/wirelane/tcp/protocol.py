@@ -300,6 +300,46 @@ class TcpProtocol(asyncio.Protocol):
         """Whether the server drains, and something has come on this connection before."""
         return self.draining and self.buffer.begun
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is open both ways and nothing is under way: nothing unread, nobody who reads or sends."""
+        sender = self.sender
+        return not (
+            self.closed
+            or self.ended
+            or self.reading
+            or len(self.buffer)
+            or sender.busy
+            or sender.congested
+            or sender.eof_sent
+            or sender.broken is not None
+            or self.wire.is_closing()
+        )
+
+    def given_away(self) -> TcpProtocol:
+        """Return what is left to one who has this no more: a connection that was closed here, and touches nothing."""
+        left = TcpProtocol(self.limits)
+        left.transport = self.transport
+        left.closed = left.ended = left.lost = True
+        return left
+
+    def watch(self, stirred: Callable[[], None]) -> None:
+        """While nobody reads, call `stirred` once when bytes come or the connection ends, until `unwatch`."""
+
+        def done(future: asyncio.Future[None]) -> None:
+            if not future.cancelled():
+                stirred()
+
+        self._least = 0
+        self._reader = self._loop.create_future()
+        self._reader.add_done_callback(done)
+
+    def unwatch(self) -> None:
+        """Be as before `watch`. Nothing is called any more."""
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+
     def _wake_reader(self) -> None:
         _settle(self._reader)
 
