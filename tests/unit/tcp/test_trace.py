@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from support.net_support import sweep
 from support.proxy_support import relay_proxy
 from support.tcp_support import pair, served, until
 from wirelane import ConnectError, ConnectionLost, TlsConfig, TlsError, Trace, UsageError, tcp
@@ -159,6 +161,28 @@ async def test_a_connection_that_is_not_made_is_in_the_file(tmp_path: Path) -> N
     assert "not connected: cannot connect to" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.parametrize("secure", [False, True])
+async def test_wherever_connecting_is_cancelled_its_end_is_logged_and_the_file_closed(
+    ca, tmp_path: Path, secure: bool
+) -> None:
+    settings = TlsConfig(cert=ca.server_cert, key=ca.server_key) if secure else None
+    trace = Trace(file=tmp_path / "log")
+
+    async def connect(address: str) -> tcp.Connection:
+        return await tcp.connect(address, tls=TlsConfig(ca=ca.ca) if secure else None, trace=trace)
+
+    async with served(echo, tls=settings) as (_, address):
+        assert await sweep(lambda: connect(address), tcp.Connection.abort) >= 1
+        await until(lambda: not trace._open)
+    last = {each.connection: each.text for each in trace.entries()}
+    begun = [each.connection for each in trace.entries() if each.text == "connecting"]
+    assert begun == sorted(last)
+    assert set(last.values()) <= {"not connected: cancelled", "closed"}
+    assert trace._sink is not None
+    assert trace._sink._file is None
+    assert len((tmp_path / "log").read_text().splitlines()) == len(trace.entries())
+
+
 async def test_a_file_that_fails_does_not_disturb_the_connection(caplog: pytest.LogCaptureFixture) -> None:
     async with served(echo) as (_, address):
         async with tcp.connect(address, trace="/dev/full") as connection:
@@ -184,6 +208,19 @@ async def test_large_messages_are_whole_and_their_sizes_add_up() -> None:
         entries = [each for each in trace.entries() if each.direction == direction]
         assert sum(each.size for each in entries) == received
         assert all(len(each.data) <= 16 for each in entries)
+
+
+async def test_files_and_parts_are_logged_although_the_system_could_send_them_past_us(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"f" * 300_000)
+    trace = Trace(max_data=4)
+    async with served(echo) as (_, address), tcp.connect(address, trace=trace) as connection:
+        reading = asyncio.create_task(connection.read_exactly(300_006))
+        await connection.send_many([b"one", b"two"])
+        await connection.send_file(tmp_path / "file")
+        assert await reading == b"onetwo" + b"f" * 300_000
+    sent = [each for each in trace.entries() if each.direction == "sent"]
+    assert sum(each.size for each in sent) == 300_006
+    assert sent[0].data == b"onet"
 
 
 def test_what_is_no_trace_is_refused_before_anything_is_done() -> None:
