@@ -1,7 +1,7 @@
 """The `wirelane` command: one module per verb, which parses, calls the library and prints.
 
 What every verb keeps to: results go to standard output and everything else to standard error; a failure is one line
-that says what to do, never a traceback; the exit code is 0, 1 (network or runtime), 2 (usage) or 64 plus the gRPC status
+that says what to do, never a traceback; the exit code is 0, 1 (network or runtime), 2 (usage), 130 (Ctrl-C) or 64 plus the gRPC status
 of a failed call. `app` is the command itself, `options`, `output`, `errors`, `session` and `documents` are what verbs share.
 """
 
