@@ -176,11 +176,16 @@ class TlsTransport(asyncio.Transport):
         self._raw.abort()
 
     def is_closing(self) -> bool:
+        # A write that failed closes the transport below at once, which tells so one turn later.
+        return self._ending or (self._raw is not None and self._raw.is_closing())
+
+    @property
+    def _ending(self) -> bool:
         return self._state is _State.CLOSING or self._state is _State.CLOSED
 
     def pause_reading(self) -> None:
         """Deliver nothing more, and read nothing more below. Idempotent."""
-        if self._paused or self.is_closing():
+        if self._paused or self._ending:
             return
         self._paused = True
         if self._raw is not None:
@@ -188,7 +193,7 @@ class TlsTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         """Go on; what waited is delivered in the next turn of the loop, never inside this call. Idempotent."""
-        if not self._paused or self.is_closing():
+        if not self._paused or self._ending:
             return
         self._paused = False
         if self._raw is not None:
@@ -198,10 +203,10 @@ class TlsTransport(asyncio.Transport):
     @property
     def paused(self) -> bool:
         """Whether nothing is to be read below, because somebody asked for it and the transport is open."""
-        return self._paused and not self.is_closing()
+        return self._paused and not self._ending
 
     def is_reading(self) -> bool:
-        return not self._paused and not self.is_closing()
+        return not self._paused and not self._ending
 
     def get_write_buffer_size(self) -> int:
         """Return the encrypted bytes that have not left yet; no others are kept."""
@@ -494,7 +499,7 @@ class TlsTransport(asyncio.Transport):
 
     def _break(self, exc: Exception) -> None:
         """End the connection because of `exc`, which the protocol gets in `connection_lost`."""
-        if self.is_closing():
+        if self._ending:
             return
         self._error = exc
         self.abort()
