@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from support.tcp_support import Peer, streams_server
+from support.tcp_support import Peer, streams_server, turns
 from wirelane import tcp
 from wirelane.testing import faults
 
@@ -58,6 +58,7 @@ async def held_server(tls: Any = None) -> AsyncIterator[tuple[str, asyncio.Queue
             yield address, peers
         finally:
             done.set()
+            await turns(3)
 
 
 class Bare:
@@ -96,17 +97,29 @@ async def bare(address: str) -> AsyncIterator[Bare]:
 
 
 @asynccontextmanager
+async def listening_socket() -> AsyncIterator[tuple[str, Callable[[], AbstractAsyncContextManager[Bare]]]]:
+    """A bare socket that listens; gives its address, and what takes the next client."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+
+        @asynccontextmanager
+        async def accept() -> AsyncIterator[Bare]:
+            sock, _ = await loop.sock_accept(listening)
+            with sock:
+                sock.setblocking(False)
+                yield Bare(sock)
+
+        yield f"127.0.0.1:{listening.getsockname()[1]}", accept
+
+
+@asynccontextmanager
 async def bare_pair(
     *what: faults.Fault, seed: int = 1, **options: Any
 ) -> AsyncIterator[tuple[faults.FaultProxy, Bare, Bare]]:
     """A proxy, and a bare client and a bare server that it connects."""
-    loop = asyncio.get_running_loop()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.setblocking(False)
-        address = f"127.0.0.1:{listening.getsockname()[1]}"
+    async with listening_socket() as (address, accept):
         async with proxied(address, what, seed=seed, **options) as proxy, bare(proxy.address) as client:
-            sock, _ = await loop.sock_accept(listening)
-            with sock:
-                sock.setblocking(False)
+            async with accept() as server:
                 await proxy.connected()
-                yield proxy, client, Bare(sock)
+                yield proxy, client, server
