@@ -13,6 +13,7 @@ import pytest
 
 from support.server_support import (
     Trail,
+    demo_schema,
     demo_server,
     ended,
     grpcio_client,
@@ -32,8 +33,9 @@ from support.wire_support import (
     frame,
     message,
 )
+from wirelane import grpc
 from wirelane.core.limits import Limits
-from wirelane.errors import ClosedError, UsageError
+from wirelane.errors import ClosedError, ConnectError, PeerError, UsageError
 from wirelane.grpc.server import ServerState
 from wirelane.net.tls import TlsConfig
 from wirelane.transport.base import Unavailable
@@ -115,6 +117,24 @@ async def test_address_in_use_fails_and_leaves_no_socket():
             await server.listen(f"127.0.0.1:{port}", f"127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("limit", "kind"), [("max_connections", "rejected"), ("max_connections_per_peer", "rejected_peers")]
+)
+async def test_connections_are_limited_over_all_addresses_together(limit, kind):
+    server = echo_server(limits=Limits(**{limit: 1}))
+    async with listening(server, "127.0.0.1:0", "127.0.0.1:0") as at:
+        first, second = (f"127.0.0.1:{address.port}" for address in at.addresses)
+        async with grpc.connect(first, schema=demo_schema()) as channel:
+            assert (await channel.unary("Demo/One", {"n": 4}, timeout=30))["n"] == 4
+            with pytest.raises((ConnectError, PeerError)):
+                await grpc.connect(second)
+            assert server.stats.refusals == {kind: 1}
+        # The event loop may close the socket a turn after its connection is over.
+        await until(lambda: not any(serving.listening.connections for serving in at._servings))
+        async with grpc.connect(second, schema=demo_schema()) as channel:
+            assert (await channel.unary("Demo/One", {"n": 5}, timeout=30))["n"] == 5
 
 
 async def test_a_server_listens_once_at_a_time_and_again_afterwards():

@@ -338,7 +338,8 @@ class Pool:
             async with asyncio.timeout(left):
                 verdict = await self._check(member.connection)
         except Exception as error:  # noqa: BLE001  (whatever it is, the connection is not to be used)
-            places.complain(member, error)
+            if left == self._check_timeout or not isinstance(error, TimeoutError):
+                places.complain(member, error)
             return False
         return verdict is not False and protocol.at_rest
 
@@ -401,6 +402,8 @@ class Pool:
 
     async def close(self, grace: float | None = None) -> None:
         """Give out nothing more, wait until what is in use comes back, and close everything. Idempotent.
+
+        Inside a block that has a connection of this pool, it waits for that one, too, until the grace is over.
 
         Args:
             grace: Seconds to wait for the connections in use, before they are cut; `limits.close_timeout` if None.
