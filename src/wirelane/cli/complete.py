@@ -48,6 +48,7 @@ def _schema(given: dict[str, Any]) -> Schema | None:
     """Return the schema of what was typed so far; None where that does not work: completion never complains."""
     from wirelane._run import run
     from wirelane.cli.options import ConnectionOptions, SchemaOptions
+    from wirelane.grpc.options import ChannelOptions
     from wirelane.grpc.shortcuts import reflect
 
     try:
@@ -69,6 +70,7 @@ def _schema(given: dict[str, Any]) -> Schema | None:
             key=given.get("key"),
             server_name=given.get("server_name"),
             proxy=given.get("proxy") or (),
+            local_address=given.get("local_address"),
             connect_timeout=_PATIENCE,
         )
         return run(
@@ -77,6 +79,7 @@ def _schema(given: dict[str, Any]) -> Schema | None:
                 tls=connection.tls_settings(),
                 proxy=connection.proxies(),
                 limits=connection.limits(),
+                options=ChannelOptions(socket=connection.socket()),
                 timeout=_PATIENCE,
             )
         )

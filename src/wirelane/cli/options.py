@@ -21,6 +21,7 @@ from wirelane.errors import UsageError
 if TYPE_CHECKING:
     from wirelane.codec import Schema
     from wirelane.core.limits import Limits
+    from wirelane.net.options import SocketOptions
     from wirelane.net.tls import TlsConfig
 
 __all__ = [
@@ -160,6 +161,7 @@ class ConnectionOptions:
     key: str | None
     server_name: str | None
     proxy: tuple[str, ...]
+    local_address: str | None
     connect_timeout: float
 
     def __post_init__(self) -> None:
@@ -214,6 +216,14 @@ class ConnectionOptions:
 
         return f" (proxy: {resolve_proxy(self.proxies())})"
 
+    def socket(self) -> SocketOptions | None:
+        """Return the settings of the socket; None for the defaults."""
+        if self.local_address is None:
+            return None
+        from wirelane.net.options import SocketOptions
+
+        return SocketOptions(local_address=self.local_address)
+
     def limits(self) -> Limits:
         """Return the library's limits, with the time for connecting."""
         from wirelane.core.limits import Limits
@@ -242,6 +252,9 @@ connection_options: Final = _group(
             metavar="URL|env",
             help="Go through socks5://user:pw@host:port, socks4, socks4a, socks5h, http or https; twice for a chain of two. "
             "env: what HTTPS_PROXY, ALL_PROXY and NO_PROXY say.",
+        ),
+        click.option(
+            "--local-address", metavar="IP[:PORT]", help="Where the connection comes from on this machine."
         ),
         click.option(
             "--connect-timeout", type=Seconds(), default=10.0, show_default=True, help="For connecting."

@@ -125,6 +125,7 @@ class Session:
                 user_agent=agent,
                 authority=self.headers.authority,
                 server_name=self.connection.server_name,
+                socket=self.connection.socket(),
                 reflection_metadata=tuple(parse_headers(self.headers.reflect_header, "--reflect-header")),
             ),
         )

@@ -121,11 +121,12 @@ class Talk:
             proxy=options.proxies(),
             connect_timeout=options.connect_timeout,
             server_name=options.server_name,
+            options=options.socket(),
             trace=self._trace,
         )
         async with connecting as connection:
             self._out.open()
-            self._tell_of(connection)
+            self._tell_of(connection, options.way())
             try:
                 return await self._exchange(
                     connection, payload, from_stdin=from_stdin, relay=relay, editor=editor
@@ -137,12 +138,12 @@ class Talk:
                     "*", f"{self._sent} bytes sent, {self._received} received, in {seconds * 1000:.1f} ms"
                 )
 
-    def _tell_of(self, connection: Connection) -> None:
+    def _tell_of(self, connection: Connection, way: str) -> None:
         cipher = connection.cipher
         secured = f", {cipher[1]} {cipher[0]}" if cipher else ", plaintext"
         self._log.line(
             "*",
-            f"connected to {connection.peer} from {connection.local}{secured} in {self._log.lap() * 1000:.1f} ms",
+            f"connected to {connection.peer}{way} from {connection.local}{secured} in {self._log.lap() * 1000:.1f} ms",
         )
 
     async def _exchange(

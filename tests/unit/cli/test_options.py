@@ -89,6 +89,7 @@ def test_proxies_are_named_without_who_asks(given: tuple[str, ...], expected: ob
         key=None,
         server_name=None,
         proxy=given,
+        local_address=None,
         connect_timeout=1.0,
     )
     assert options.proxies() == expected
