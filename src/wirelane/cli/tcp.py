@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _EXAMPLES = r"""
-Send a line, print a line; or until a marker, a size, the end:
+Examples:
   wirelane tcp localhost:4242 -d 'Echo this!'
   wirelane tcp localhost:4242 -d 'one;two' --marker ';'
   wirelane tcp localhost:4242 -e -d '\x01\x02\x03\x04' --max-bytes 4 --hex
   wirelane tcp example.com:80 -e -d 'HEAD / HTTP/1.0\r\n\r\n' --until-eof
   wirelane tcp localhost:4242 -d 'no newline comes' --marker '\0' --timeout 0.5
-Files and pipes:
+  # files and pipes
   printf 'GET / HTTP/1.0\n\n' | wirelane tcp --crlf example.com:80
   wirelane tcp localhost:4242 -d @request.bin --until-eof --idle 10 -o reply.bin
   wirelane tcp localhost:4242 -d 'zażółć' --encoding cp1250
-Type and read, with history; Ctrl-D says that no more comes, Ctrl-C ends it:
+  # type and read, with history; Ctrl-D says that no more comes, Ctrl-C ends it
   wirelane tcp tls://imap.example.com:993 -i --crlf
   wirelane tcp localhost:6379 -i --crlf --no-history
-See what is said, in both directions; through a proxy; with another certificate:
+  # see what is said, in both directions; through a proxy; with another certificate
   wirelane tcp localhost:4242 -d 'Echo this!' --hex -v
   wirelane tcp example.com:7 -d x --proxy socks5://user:password@localhost:1080
   wirelane tcp localhost:8443 -d x --cacert ca.pem --server-name test.example.com
