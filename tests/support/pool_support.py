@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from support.tcp_support import until
@@ -100,6 +100,16 @@ async def ask(pool: tcp.Pool, line: str = "hello", **options: Any) -> tuple[str,
     async with pool.connection(timeout=SOON) as connection:
         await connection.send_line(line)
         return await connection.read_line(timeout=SOON, **options), str(connection.local)
+
+
+async def warm(pool: tcp.Pool, count: int) -> None:
+    """Have so many connections used, and idle."""
+    async with AsyncExitStack() as stack:
+        for _ in range(count):
+            connection = await stack.enter_async_context(pool.connection(timeout=SOON))
+            await connection.send_line("hello")
+            assert await connection.read_line(timeout=SOON) == "hello"
+    assert pool.stats.idle == count
 
 
 async def quiet(pool: tcp.Pool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.net_support import descriptors, descriptors_back
-from support.pool_support import SOON, Backend, ask, backend, pooled, quiet
+from support.pool_support import SOON, Backend, ask, backend, pooled, quiet, warm
 from support.tcp_support import turns, until
 from wirelane import Limits, TlsConfig, tcp
 from wirelane.errors import (
@@ -279,7 +279,7 @@ async def test_a_block_is_entered_once() -> None:
 
 async def test_an_idle_connection_is_closed_in_order_when_its_time_is_up() -> None:
     async with pooled(max_idle=0.02) as (pool, there):
-        await asyncio.gather(ask(pool), ask(pool))
+        await warm(pool, 2)
         await until(lambda: not there.here)
         assert there.ends == ["end", "end"]
         assert (pool.stats.idle, pool.stats.discarded) == (0, 2)
@@ -301,8 +301,7 @@ async def test_a_connection_that_has_lived_long_enough_is_not_used_again() -> No
 
 async def test_lives_differ_by_a_tenth_so_that_they_do_not_end_together() -> None:
     async with pooled(max_lifetime=1000.0, size=20) as (pool, _):
-        async with asyncio.timeout(SOON):
-            await asyncio.gather(*(ask(pool) for _ in range(20)))
+        await warm(pool, 20)
         places = pool._places
         assert places is not None
         now = asyncio.get_running_loop().time()
@@ -414,7 +413,7 @@ async def test_a_close_that_is_cancelled_cuts_everything() -> None:
     before = descriptors()
     async with backend() as (there, address):
         pool = tcp.Pool(address)
-        await asyncio.gather(ask(pool), ask(pool))
+        await warm(pool, 2)
 
         async def hold() -> None:
             async with pool.connection() as connection:

@@ -10,7 +10,7 @@ import pytest
 
 from support.cancel_support import MOMENTS, MOST_STEPS, Moment, cancelled_at
 from support.net_support import descriptors, descriptors_back
-from support.pool_support import SOON, ask, backend, pooled, quiet
+from support.pool_support import SOON, ask, backend, pooled, quiet, warm
 from support.tcp_support import turns, until
 from wirelane import tcp
 
@@ -112,7 +112,7 @@ async def test_a_close_may_be_cancelled_anywhere(moment: Moment) -> None:
         step = 0
         while True:
             pool = tcp.Pool(address)
-            await asyncio.gather(ask(pool), ask(pool))
+            await warm(pool, 2)
             reached = await cancelled_at(step, moment, pool.close)
             assert pool.closed
             await until(lambda: not there.here)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.net_support import descriptors, descriptors_back
-from support.pool_support import SOON, ask, backend, pooled
+from support.pool_support import SOON, ask, backend, pooled, quiet, warm
 from support.tcp_support import until
 from wirelane import TlsConfig, tcp
 from wirelane.core.backoff import Backoff
@@ -103,11 +103,12 @@ async def test_a_restarted_server_costs_nobody_an_error() -> None:
     """All idle connections are dead, and nobody hears of it."""
     async with backend() as (_, address):
         pool = tcp.Pool(address)
-        await asyncio.gather(*(ask(pool) for _ in range(5)))
+        await warm(pool, 5)
     async with backend(listen_at=address) as (there, _):
         answers = await asyncio.gather(*(ask(pool) for _ in range(5)))
         assert [answer for answer, _ in answers] == ["hello"] * 5
-        assert there.came == pool.stats.idle
+        await quiet(pool)
+        await until(lambda: there.came == pool.stats.idle)
         await pool.close()
 
 
@@ -169,11 +170,10 @@ async def test_a_connection_that_fails_its_check_is_dropped_and_another_is_made(
 ) -> None:
     caplog.set_level(logging.INFO, "wirelane.tcp.pool")
     async with pooled(check=check, check_after=0, check_timeout=0.05, size=3) as (pool, there):
-        await asyncio.gather(*(ask(pool) for _ in range(3)))
-        idle = pool.stats.idle
+        await warm(pool, 3)
         assert (await ask(pool))[0] == "hello"
-        assert pool.stats.discarded == idle, "all that were idle failed"
-        assert there.came == idle + 1
+        assert pool.stats.discarded == 3, "all that were idle failed"
+        assert there.came == 4
         assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
     told = [record for record in caplog.records if "does not work any more" in record.message]
     assert len(told) == (1 if check in (_raises, _stalls, _loses_it) else 0), "once in five seconds"
@@ -228,6 +228,7 @@ async def test_prepare_is_done_once_for_each_connection() -> None:
         there.greeting = "220 ready"
         async with tcp.Pool(address, prepare=log_in, size=2) as pool:
             await asyncio.gather(*(ask(pool) for _ in range(10)))
+            await quiet(pool)
         assert len(prepared) == there.came <= 2
 
 
@@ -495,11 +496,10 @@ async def test_the_second_try_is_on_a_new_connection_although_others_are_idle() 
     there = Restless(0, first=False)
     async with tcp.Server(there.handle).listen("127.0.0.1:0", grace=0) as listening:
         async with tcp.Pool(str(listening.address)) as pool:
-            await asyncio.gather(*(pool.request("a\n") for _ in range(3)))
-            opened = pool.stats.opened
+            await warm(pool, 3)
             there.deaths = 1
             assert await pool.request("b\n", idempotent=True) == b"b\n"
-            assert pool.stats.opened == opened + 1
+            assert pool.stats.opened == 4
 
 
 async def test_the_second_try_waits_for_a_new_connection_although_others_come_back() -> None:
@@ -545,7 +545,7 @@ async def test_the_second_try_is_the_last() -> None:
     there = Restless(0, first=True)
     async with tcp.Server(there.handle).listen("127.0.0.1:0", grace=0) as listening:
         async with tcp.Pool(str(listening.address)) as pool:
-            await asyncio.gather(*(pool.request("a\n") for _ in range(3)))
+            await warm(pool, 3)
             there.deaths = 5
             there.seen.clear()
             with pytest.raises(EndOfStream):
