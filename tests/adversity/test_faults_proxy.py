@@ -57,11 +57,41 @@ async def test_a_reset_of_one_end_is_one_for_the_other_after_what_it_sent(who: s
     async with bare_pair() as (proxy, client, server):
         gone, left = (client, server) if who == "client" else (server, client)
         await gone.send(b"last words")
-        gone.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        gone.sock.close()
+        gone.reset()
         assert await left.receive() == b"last words"
         with pytest.raises(ConnectionResetError):
             await left.receive()
+        await proxy.closed()
+
+
+async def test_a_reset_that_a_write_meets_first_loses_nothing_that_was_said_before_it() -> None:
+    """The proxy does not read from the server when that resets, and writes to it: the error is told once, to the write."""
+    async with bare_pair(faults.Stall(), buffer=1) as (proxy, client, server):
+        await server.send(b"first")
+        flow = proxy._relays[1]._down
+        await until(lambda: flow._waiting == 5)
+        await server.send(b", and last words")
+        server.reset()
+        await client.send(b"too late")
+        await until(lambda: proxy._relays[1]._server.broken)
+        proxy.resume()
+        received = b""
+        with pytest.raises(ConnectionResetError):
+            while piece := await client.receive():
+                received += piece
+        assert received == b"first, and last words"
+        await proxy.closed()
+
+
+async def test_a_server_that_has_ended_and_gone_is_a_reset_for_whoever_goes_on_writing() -> None:
+    async with bare_pair() as (proxy, client, server):
+        server.end()
+        assert await client.receive() == b""
+        server.sock.close()
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                await client.send(b"anybody?")
+                await turns(1)
         await proxy.closed()
 
 

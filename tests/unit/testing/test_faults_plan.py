@@ -277,3 +277,5 @@ def test_faults_are_values() -> None:
     assert hash(fault) == hash(faults.Slicer(3, direction="both"))
     with pytest.raises(AttributeError):
         fault.average = 4  # type: ignore[misc]
+    assert repr(fault) == "Slicer(direction='both', average=3)"
+    assert repr(faults.Cut()) == "Cut()"

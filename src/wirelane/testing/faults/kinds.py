@@ -7,7 +7,7 @@ reorders or invents a byte. A value out of range is a UsageError that names the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, fields
 from typing import Final, Literal, TypeAlias
 
 from wirelane.errors import UsageError
@@ -36,7 +36,7 @@ Direction: TypeAlias = Literal["upstream", "downstream"]
 DIRECTIONS: Final[tuple[Direction, Direction]] = ("upstream", "downstream")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Fault:
     """What all faults have.
 
@@ -55,12 +55,19 @@ class Fault:
         if not 0 <= _number("toxicity", self.toxicity) <= 1:
             raise UsageError(f"toxicity is a share from 0 to 1, not {self.toxicity!r}")
 
+    def __repr__(self) -> str:
+        said = [f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if not self._usual(each)]
+        return f"{type(self).__name__}({', '.join(said)})"
+
+    def _usual(self, each: Field[object]) -> bool:
+        return bool(getattr(self, each.name) == each.default)
+
     def concerns(self, direction: Direction) -> bool:
         """Whether bytes of that direction are concerned."""
         return self.direction in (direction, "both")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Latency(Fault):
     """Every byte arrives later, in order, and as many per second as without it.
 
@@ -78,7 +85,7 @@ class Latency(Fault):
         _seconds("jitter", self.jitter)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Bandwidth(Fault):
     """No more than so many bytes arrive per second.
 
@@ -93,7 +100,7 @@ class Bandwidth(Fault):
         _count("bytes_per_second", self.bytes_per_second, least=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Slicer(Fault):
     """The stream arrives in slices, which begin and end where the seed says, however it was sent.
 
@@ -118,7 +125,7 @@ class Slicer(Fault):
         _seconds("delay", self.delay)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SlowClose(Fault):
     """The end of the stream, in order or by reset, arrives later than the last byte.
 
@@ -133,7 +140,7 @@ class SlowClose(Fault):
         _seconds("seconds", self.seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LimitData(Fault):
     """This direction ends in order after so many bytes, the rest is dropped; the other direction goes on.
 
@@ -148,7 +155,7 @@ class LimitData(Fault):
         _count("max_bytes", self.max_bytes, least=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class _Strike(Fault):
     """A fault that strikes a connection once: after so many bytes or seconds, whichever is first; with neither, at once.
 
@@ -168,7 +175,7 @@ class _Strike(Fault):
             _seconds("after_seconds", self.after_seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Cut(_Strike):
     """The connection ends: both ends see an end in order (FIN), as if the other had closed.
 
@@ -178,7 +185,7 @@ class Cut(_Strike):
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Reset(_Strike):
     """The connection is reset: both ends see an RST.
 
@@ -190,7 +197,7 @@ class Reset(_Strike):
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Stall(_Strike):
     """Nothing arrives any more, no end either, and nothing is lost: it all comes when the fault is removed.
 
@@ -202,7 +209,7 @@ class Stall(_Strike):
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class HalfOpen(_Strike):
     """One end is gone, without FIN or RST: the other believes that the connection is open, and nobody reads or answers.
 
@@ -222,7 +229,7 @@ class HalfOpen(_Strike):
             raise UsageError(f'gone is "server" or "client", not {self.gone!r}')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Down(Fault):
     """New connections are accepted and closed at once, as balancers without a backend do. Open ones go on.
 
@@ -233,7 +240,7 @@ class Down(Fault):
     reset: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Refuse(Fault):
     """New connections are refused, as where nobody listens. Open ones go on. Strikes all or none: `Down` takes a share."""
 
