@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 from wirelane.core.sampling import Sampler
 from wirelane.core.target import Address, HostPort
@@ -134,6 +135,8 @@ class Listening:
         self._open = 0
         self._opening: set[asyncio.Task[None]] = set()
         self._shaking: set[TlsTransport] = set()
+        # Those that failed, and wait for the client to read why.
+        self._failing: WeakSet[TlsTransport] = WeakSet()
         self._retries: dict[Bound, asyncio.TimerHandle] = {}
         # One client that gets no further is as good as another.
         self._log_sampler = Sampler(1)
@@ -192,7 +195,7 @@ class Listening:
                 timer.cancel()
         if not finish:
             self._cut = True
-            for layer in tuple(self._shaking):
+            for layer in (*self._shaking, *self._failing):
                 layer.abort()
             self._shaking.clear()
         self._check_idle()
@@ -310,6 +313,7 @@ class Listening:
             layer.attach(self._factory())
 
         def on_failure(exc: Exception) -> None:
+            self._failing.add(shaken[0])
             self._shaken(shaken[0])
             self._failed(shaken[0], exc)
 

@@ -164,6 +164,17 @@ class TlsTransport(asyncio.Transport):
                 self._send_close_notify()
             self._linger(self._close_timeout)
 
+    def leave(self) -> None:
+        """Close without waiting for the peer to end too: what was above came to nothing, and nobody waits here."""
+        if self._state is not _State.OPEN:
+            self.close()
+            return
+        if not self._write_eof:
+            self._send_close_notify()
+        self._state = _State.CLOSING
+        self._held.clear()
+        self._leave_below()
+
     def abort(self) -> None:
         """Cut the connection: no close_notify, nothing flushed."""
         if self._state is _State.CLOSED:
@@ -414,8 +425,7 @@ class TlsTransport(asyncio.Transport):
         if tell and self._server_side:
             self._linger(_LINGER)
         else:
-            self._raw.close()
-            self._cut_after(self._close_timeout)
+            self._leave_below()
 
     # ------------------------------------------------------------------ reading
 
@@ -527,6 +537,13 @@ class TlsTransport(asyncio.Transport):
             if self._paused:
                 self._raw.resume_reading()
         self._cut_after(timeout)
+
+    def _leave_below(self) -> None:
+        if isinstance(self._raw, TlsTransport):  # to an HTTPS proxy
+            self._raw.leave()
+        elif self._raw is not None:
+            self._raw.close()
+        self._cut_after(self._close_timeout)
 
     def _cut_after(self, timeout: float) -> None:
         if self._timer is not None:

@@ -407,6 +407,23 @@ async def test_close_cuts_handshakes_that_are_not_over(authority):
     assert listening.connections == 0
 
 
+async def test_close_cuts_clients_that_are_being_told_why_their_handshake_failed(authority):
+    before = descriptors()
+    listening = await listen(echo, LOOPBACK, tls=authority.server())
+    _, client = await dial(lambda: Recorder(keep_open=True), listening.address)
+    try:
+        client.transport.write(b"no TLS at all")
+        await client.until(lambda r: r.ended)  # after the alert
+        assert (listening.handshakes, listening.connections) == (0, 1)
+        listening.close()
+        await listening.wait_closed()
+        await settle()
+        assert listening.connections == 0
+    finally:
+        await ended(client)
+    await descriptors_back(before)
+
+
 async def test_client_that_is_accepted_while_closing_is_dropped():
     accepting = Accepting(echo)
     listening = await listen(accepting, LOOPBACK)

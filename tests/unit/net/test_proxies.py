@@ -7,11 +7,12 @@ import logging
 import pickle
 import socket
 import ssl
+import threading
 from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from support.net_support import Authority, raw_server, settle, sweep
+from support.net_support import Authority, descriptors, descriptors_back, raw_server, settle, sweep
 from support.proxy_support import RelayProxy, relay_proxy
 from wirelane import ProxyConfig, ProxyError, ResolveError, TlsConfig, TlsError, UsageError, tcp
 from wirelane.core.target import HostPort
@@ -193,6 +194,33 @@ async def test_an_https_proxy_whose_certificate_is_not_trusted_is_a_proxy_error(
             await tcp.connect("127.0.0.1:1", proxy=proxy.url())
     assert (caught.value.kind, caught.value.step) == ("https", "TLS handshake")
     assert isinstance(caught.value.__cause__, TlsError)
+
+
+async def test_a_refused_server_behind_an_https_proxy_leaves_no_socket_though_the_proxy_goes_on(
+    authority: Authority,
+) -> None:
+    done = threading.Event()
+    context = authority.server().server_context()
+
+    def hold(listening: socket.socket) -> None:
+        """Grant a tunnel to what is no TLS server, and never end the stream."""
+        sock, _ = listening.accept()
+        with context.wrap_socket(sock, server_side=True, suppress_ragged_eofs=True) as stream:
+            stream.recv(4096)
+            stream.sendall(b"HTTP/1.1 200 Yes\r\n\r\nno TLS at all")
+            done.wait(20)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        before = descriptors()
+        holding = asyncio.create_task(asyncio.to_thread(hold, listening))
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        try:
+            with pytest.raises(TlsError, match="plaintext"):
+                await tcp.connect("a.test:1", tls=True, proxy=ProxyConfig(url, tls=authority.client()))
+            await descriptors_back(before + 1)  # that of the proxy
+        finally:
+            done.set()
+            await holding
 
 
 @pytest.mark.parametrize("kind", ["socks4", "socks5", "http", "https"])
