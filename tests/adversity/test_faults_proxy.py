@@ -614,6 +614,28 @@ def test_in_a_test_without_asyncio_it_runs_in_a_thread_of_its_own() -> None:
             proxy.clear()
 
 
+def test_closed_by_one_thread_it_lets_the_others_go() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        outcomes: list[BaseException | None] = []
+        ready = threading.Barrier(3)
+
+        def wait(proxy: faults.BlockingProxy) -> None:
+            ready.wait()
+            try:
+                proxy.connected(timeout=None)
+            except BaseException as error:
+                outcomes.append(error)
+
+        with faults.FaultProxy(f"127.0.0.1:{listening.getsockname()[1]}") as proxy:
+            threads = [threading.Thread(target=wait, args=(proxy,)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            ready.wait()
+        for thread in threads:
+            thread.join()
+        assert [type(outcome) for outcome in outcomes] == [ClosedError, ClosedError]
+
+
 def test_what_fails_in_the_thread_fails_here() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"

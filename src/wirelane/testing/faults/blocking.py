@@ -153,12 +153,20 @@ class BlockingProxy:
         if self._loop is None or self._stop is None:
             coroutine.close()
             raise ClosedError("the fault proxy was closed")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError as error:  # the loop has been closed meanwhile, by another thread
+            coroutine.close()
+            raise ClosedError("the fault proxy was closed") from error
         try:
             return future.result(timeout)
         except TimeoutError:
             future.cancel()
             raise TimeoutError(f"it did not happen within {timeout:g} s: {self._proxy!r}") from None
+        except (
+            concurrent.futures.CancelledError
+        ) as error:  # by the end of the loop: nobody else has the future
+            raise ClosedError("the fault proxy was closed") from error
 
     def __repr__(self) -> str:
         return f"<Blocking{repr(self._proxy)[1:]}"
