@@ -166,7 +166,7 @@ def test_names_are_left_to_stunnel_by_socks_4a_and_5(holes: Network, ca: Certifi
 @pytest.mark.parametrize("way", ["send", "wait"])
 def test_a_cable_that_is_cut_is_noticed(way: str, loop: str) -> None:
     """By what is sent and not acknowledged, and by keep-alive where nothing is sent."""
-    with network() as here, network() as there:
+    with network() as here, network(beside=here) as there:
         here.join(there, "192.0.2.1/24", "192.0.2.2/24")
         listen = "TCP4-LISTEN:{port},reuseaddr,fork"
         with socat_server(listen, "EXEC:cat", within=there) as server:

@@ -29,7 +29,12 @@ __all__ = ["Network", "Scenario", "needs_namespaces", "network", "seeing"]
 def _unshare() -> tuple[str, ...]:
     """Return the command that makes namespaces of mounts and more, as far as this user may."""
     unshare = path_of("unshare")
-    return (unshare,) if os.geteuid() == 0 else (unshare, "--user", "--map-root-user")
+    return (unshare, "--user", "--map-root-user") if _namespace_of_users() else (unshare,)
+
+
+def _namespace_of_users() -> bool:
+    """Whether another namespace is needed first, in which this user is root."""
+    return os.geteuid() != 0
 
 
 @functools.cache
@@ -77,13 +82,17 @@ class Network:
 
     Attributes:
         inside: Words before a command that run it there.
+        as_its_user: The same, but in the network of the machine.
     """
 
     def __init__(self, holder: Program) -> None:
         self._holder = holder
         pid = str(holder.process.pid)
-        user = () if os.geteuid() == 0 else ("--user", "--preserve-credentials")
-        self.inside: tuple[str, ...] = (path_of("nsenter"), "--target", pid, *user, "--net", "--mount")
+        enter: tuple[str, ...] = (path_of("nsenter"), "--target", pid)
+        if _namespace_of_users():
+            enter = (*enter, "--user", "--preserve-credentials")
+        self.as_its_user: tuple[str, ...] = enter
+        self.inside: tuple[str, ...] = (*enter, "--net", "--mount")
 
     def ip(self, *words: str) -> None:
         """Run ip(8) there."""
@@ -113,7 +122,8 @@ class Network:
     def python(self, scenario: str, *arguments: object, loop: str = "asyncio") -> Iterator[Scenario]:
         """Run a function of `support.inside` there, in a process of its own."""
         command = (*self.inside, sys.executable, "-m", "support.inside", loop, scenario, *map(str, arguments))
-        environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        helpers = str(Path(__file__).resolve().parents[1])
+        environment = {"PYTHONPATH": os.pathsep.join((helpers, os.environ.get("PYTHONPATH", "")))}
         with running(command, environment=environment, stdin=True) as program:
             yield Scenario(program)
 
@@ -151,10 +161,16 @@ class Scenario:
 
 
 @contextmanager
-def network(files: Mapping[str, str] | None = None) -> Iterator[Network]:
-    """Make a network for the length of a block, whose programs see `files` in place of those of the machine."""
+def network(files: Mapping[str, str] | None = None, *, beside: Network | None = None) -> Iterator[Network]:
+    """Make a network for the length of a block, whose programs see `files` in place of those of the machine.
+
+    `beside` is one that it is to be joined with.
+    """
     with tempfile.TemporaryDirectory(prefix="wirelane-outside-") as name:
-        hold = (path_of("sh"), "-c", 'ip link set lo up && echo up && exec sleep "$1"', "sh", "600")
-        with running(seeing(files or {}, Path(name), hold, network=True)) as holder:
+        script = '"$1" link set lo up && echo up && exec sleep 3600'
+        hold = (path_of("sh"), "-c", script, "sh", path_of("ip"))
+        # Who is not root may lay cables only to networks that belong to one of his own.
+        near = () if beside is None or not _namespace_of_users() else beside.as_its_user
+        with running((*near, *seeing(files or {}, Path(name), hold, network=True))) as holder:
             holder.wait_for("^up")
             yield Network(holder)

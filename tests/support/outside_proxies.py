@@ -78,16 +78,15 @@ def dante(
         rules = ""
         if blocked_port is not None:
             rules = f"socks block {{\n  from: 0/0 to: 0/0 port = {blocked_port}\n  log: connect\n}}\n"
-        config = directory / "danted.conf"
-        settings = {
-            "user": pwd.getpwuid(os.geteuid()).pw_name,
-            "method": "none" if password is None else "username",
-        }
-        config.write_text(_DANTE.format(port=port, rules=rules, **settings))
-        words: Words = ("danted", "-f", config, "-p", directory / "danted.pid")
         files = {} if hosts is None else names_of(hosts)
         if password is not None:
             files.update(_one_more_user(password))
+        # Whoever makes namespaces is root in them.
+        user = "root" if files else pwd.getpwuid(os.geteuid()).pw_name
+        method = "none" if password is None else "username"
+        config = directory / "danted.conf"
+        config.write_text(_DANTE.format(port=port, rules=rules, user=user, method=method))
+        words: Words = ("danted", "-f", config, "-p", directory / "danted.pid")
         return seeing(files, directory, words) if files else words
 
     with serving(command) as program:
