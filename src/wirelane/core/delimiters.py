@@ -35,6 +35,7 @@ __all__ = [
     "available_rule",
     "decode_text",
     "encode_text",
+    "exactly_rule",
     "line_rule",
     "marker_rule",
     "text_markers",
@@ -76,7 +77,17 @@ class Exactly:
         self.demand = self.least = at_least(name, size, 0)
 
     def take(self, buffer: ReadBuffer, eof: bool) -> bytes | None:
-        return buffer.take(self.demand) if len(buffer) >= self.demand else None
+        return buffer.take_exactly(self.demand)
+
+
+@lru_cache(maxsize=256)
+def _exactly(size: int) -> Exactly:
+    return Exactly(size)
+
+
+def exactly_rule(size: int, name: str) -> Exactly:
+    """Return the rule for a size; it has no state, so that one serves all who ask alike. `name` is for the error."""
+    return _exactly(size) if type(size) is int and size >= 0 else Exactly(size, name=name)
 
 
 class Available:

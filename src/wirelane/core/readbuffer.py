@@ -182,6 +182,17 @@ class ReadBuffer:
         self.skip(len(result))
         return result
 
+    def take_exactly(self, size: int) -> bytes | None:
+        """Remove and return the first `size` bytes; None, and nothing is removed, if there are fewer."""
+        data = self._data
+        if len(data) == size and type(data) is bytes and not (self._head or self._later or self._cut):
+            # One piece, and it is what is asked for: the answer in many a conversation.
+            self._data = b""
+            self._scanned = self._taken = self._streak = 0
+            self._split = _FIRST_SPLIT
+            return data
+        return self.take(size) if len(self) >= size else None
+
     def skip(self, size: int) -> None:
         """Remove the first `size` bytes; there must be that many."""
         if self._cut:

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable
 
 from wirelane.core.delimiters import (
-    Exactly,
     Matching,
     Record,
     UntilEof,
     UpTo,
     available_rule,
+    exactly_rule,
     line_rule,
     marker_rule,
     until_rule,
@@ -77,7 +77,7 @@ class Reading:
                 rule = marker_rule(marker, max_bytes, keep_marker, None)
             return await self._protocol.read(rule, timeout, idle_timeout)
         if max_bytes is not None:
-            return await self._protocol.read(Exactly(max_bytes, name="max_bytes"), timeout, idle_timeout)
+            return await self._protocol.read(exactly_rule(max_bytes, "max_bytes"), timeout, idle_timeout)
         return await self._protocol.read(available_rule(limits.read_buffer), timeout, idle_timeout)
 
     async def read_line(
@@ -119,7 +119,7 @@ class Reading:
         self, n: int, timeout: float | None = None, *, idle_timeout: float | None = None
     ) -> bytes:
         """Read `n` bytes, as `read(max_bytes=n)`. Of a large block each byte is copied once, when all is there."""
-        return await self._protocol.read(Exactly(n), timeout, idle_timeout)
+        return await self._protocol.read(exactly_rule(n, "n"), timeout, idle_timeout)
 
     async def read_until(
         self,
