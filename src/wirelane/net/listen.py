@@ -265,7 +265,8 @@ class Listening:
     def _pause_accepting(self, one: Bound, exc: OSError) -> None:
         self._loop.remove_reader(one.sock)
         self._retries[one] = self._loop.call_later(_RETRY_ACCEPT, self._resume_accepting, one)
-        logger.warning("accepting at %s pauses for %g s: %s", one.address, _RETRY_ACCEPT, exc.strerror)
+        if self._log_sampler.admit("pause") is not None:  # it may go on for hours
+            logger.warning("accepting at %s pauses for %g s: %s", one.address, _RETRY_ACCEPT, exc.strerror)
 
     def _resume_accepting(self, one: Bound) -> None:
         del self._retries[one]

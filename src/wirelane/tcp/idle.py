@@ -12,6 +12,9 @@ on it hears ConnectionLost; what had arrived can still be read.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import struct
+import termios
 from typing import TYPE_CHECKING, Final
 
 from wirelane.tcp.protocol import TcpProtocol
@@ -52,7 +55,7 @@ class WatchedProtocol(TcpProtocol):
         self._idle_timeout = limits.idle_timeout
         self._on_idle = on_idle
         self._received = 0
-        self._seen = (0, 0, 0)
+        self._seen = (0, 0, 0, 0)
         self._quiet = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -76,7 +79,8 @@ class WatchedProtocol(TcpProtocol):
         if self.closed or self.wire.is_closing():
             return
         # What has been written may leave piece by piece long after: that it becomes less is movement too.
-        seen = (self._received, self.sender.writes, self.wire.get_write_buffer_size())
+        waiting = self.wire.get_write_buffer_size()
+        seen = (self._received, self.sender.writes, waiting, _unacknowledged(self.info("socket")))
         self._quiet = self._quiet + 1 if seen == self._seen else 0
         self._seen = seen
         if self._quiet < _LOOKS:
@@ -87,3 +91,18 @@ class WatchedProtocol(TcpProtocol):
             self.end(
                 TimeoutError(f"nothing was received or sent for {self._idle_timeout:g} s (idle_timeout)")
             )
+
+
+def _unacknowledged(sock: object) -> int:
+    """Return how many bytes the system has still to bring to the peer, where it tells (Linux: tcp(7), SIOCOUTQ).
+
+    It takes megabytes at once, and then no more until a third of them has left: minutes, to a peer that is slow.
+    """
+    fileno = getattr(sock, "fileno", None)
+    try:
+        if fileno is None:
+            return 0
+        answer: bytes = fcntl.ioctl(fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # not here, or not any more
+        return 0
+    return int(struct.unpack("i", answer)[0])

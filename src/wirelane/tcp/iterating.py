@@ -6,33 +6,43 @@ after an error. All end where the stream ends in order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from wirelane.core.delimiters import Available, ReadRule, TextLine, UpTo
 from wirelane.core.lengthprefix import Frame
 from wirelane.errors import EndOfStream
 from wirelane.tcp.alarm import Alarm
-from wirelane.tcp.protocol import TcpProtocol
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from wirelane.tcp.protocol import TcpProtocol
 
 __all__ = ["Chunks", "Frames", "Lines", "Records"]
 
 R = TypeVar("R", bound=ReadRule[object])
 
 
-class _Reads(Generic[R]):
-    """Reads of one rule on a connection, each with the same times."""
+class _Connected(Protocol):
+    """A connection, as far as it is needed."""
 
-    __slots__ = ("_idle_timeout", "_protocol", "_rule", "_timeout")
+    _protocol: TcpProtocol
+
+
+class _Reads(Generic[R]):
+    """Reads of one rule on a connection, each with the same times.
+
+    They ask the connection for its protocol each time: that of a pool takes it away at the end of the block.
+    """
+
+    __slots__ = ("_connection", "_idle_timeout", "_rule", "_timeout")
 
     def __init__(
-        self, protocol: TcpProtocol, rule: R, timeout: float | None, idle_timeout: float | None
+        self, connection: _Connected, rule: R, timeout: float | None, idle_timeout: float | None
     ) -> None:
         if timeout is not None or idle_timeout is not None:
-            Alarm(_nothing, protocol.buffer, timeout, idle_timeout)  # refuses what are no times
-        self._protocol = protocol
+            Alarm(_nothing, connection._protocol.buffer, timeout, idle_timeout)  # refuses what are no times
+        self._connection = connection
         self._rule = rule
         self._timeout = timeout
         self._idle_timeout = idle_timeout
@@ -50,9 +60,9 @@ class Lines(_Reads[TextLine]):
     __slots__ = ("_ready",)
 
     def __init__(
-        self, protocol: TcpProtocol, rule: TextLine, timeout: float | None, idle_timeout: float | None
+        self, connection: _Connected, rule: TextLine, timeout: float | None, idle_timeout: float | None
     ) -> None:
-        super().__init__(protocol, rule, timeout, idle_timeout)
+        super().__init__(connection, rule, timeout, idle_timeout)
         self._ready: list[str] = []
 
     async def __anext__(self) -> str:
@@ -61,7 +71,7 @@ class Lines(_Reads[TextLine]):
         return await self._next()
 
     async def _next(self) -> str:
-        protocol = self._protocol
+        protocol = self._connection._protocol
         self._ready = protocol.lend_lines(self._rule)
         if self._ready:
             return self._ready.pop()
@@ -82,7 +92,7 @@ class Records(_Reads[UpTo]):
     __slots__ = ()
 
     async def __anext__(self) -> bytes:
-        protocol = self._protocol
+        protocol = self._connection._protocol
         record = protocol.take_ready(self._rule)
         if record is not None:
             return record
@@ -100,7 +110,7 @@ class Frames(_Reads[Frame]):
     __slots__ = ()
 
     async def __anext__(self) -> bytes:
-        protocol = self._protocol
+        protocol = self._connection._protocol
         frame = protocol.take_ready(self._rule)
         if frame is not None:
             return frame
@@ -118,7 +128,7 @@ class Chunks(_Reads[Available]):
     __slots__ = ()
 
     async def __anext__(self) -> bytes:
-        chunk = await self._protocol.read(self._rule, self._timeout, self._idle_timeout)
+        chunk = await self._connection._protocol.read(self._rule, self._timeout, self._idle_timeout)
         if not chunk:
             raise StopAsyncIteration
         return chunk

@@ -154,7 +154,7 @@ class Places:
         self._grow()
         try:
             await asyncio.wait((waiter.future,), timeout=None if deadline is None else deadline.remaining())
-        except asyncio.CancelledError:
+        except BaseException:
             if waiter.future.done() and isinstance(member_or_error := waiter.future.result(), Member):
                 self.give_back(member_or_error)
             raise
@@ -230,6 +230,7 @@ class Places:
         self.idle.append(member)
         member.protocol.watch(lambda: self._stirred(member))
         self._plan_tidying(member)
+        self._grow()
 
     def _fit(self, member: Member) -> bool:
         now = self._loop.time()
@@ -291,6 +292,7 @@ class Places:
 
     def _grow(self) -> None:
         """Make connections for those who wait, as far as size and backoff allow."""
+        self._make_room()
         while len(self.waiters) > len(self.opening) and self.total < self.size:
             if self.failure is not None:
                 if self.opening:
@@ -303,6 +305,13 @@ class Places:
             task = self._loop.create_task(self._open(), name=f"wirelane: connect to {self._name}")
             self.opening.add(task)
             task.add_done_callback(self._opened)
+
+    def _make_room(self) -> None:
+        """Where those who wait want new connections, and idle ones have the places, let go of the longest idle."""
+        while self.idle and self.total >= self.size and self.failure is None:
+            if len(self.waiters) <= len(self.opening) + len(self.closing):
+                return
+            self._dismiss(self._off_the_shelf(self.idle[0]))
 
     def _try_again(self) -> None:
         self._retry = None

@@ -9,8 +9,9 @@ r"""`Pool`: connections to one address that are used again and again, by one tas
 What a user can rely on:
 
 - No connection is used again in the middle of a message. It goes back to the pool only if the block ended without an
-  exception and the connection is at rest: nothing unread, no read or send in progress, open in both directions.
-  Otherwise it is closed, after an exception cut, and its place is free.
+  exception, the connection is at rest (nothing unread, no read or send in progress, open in both directions), and in the
+  block no read gave up, since what it waited for may still come, and no TLS began. Otherwise it is closed, after an
+  exception cut, and its place is free. That a block asked and did not even try to read is for nobody to see.
 - A connection that its peer has closed, or on which something came that nobody asked for, is never given out: the pool
   listens to idle connections, and looks at the socket once more. What only a conversation can tell is for `check`.
 - Never more than `size` connections at once. Who waits is served in order. What was used last is used next, so that
@@ -316,6 +317,7 @@ class Pool:
             member = await places.take(deadline, new=new, first=first)
             try:
                 if not member.used or await self._works(member, places, deadline):
+                    member.protocol.unsettled = False  # what `prepare` and `check` left is in order, they say
                     return member
             except BaseException:
                 places.drop(member)
@@ -348,7 +350,7 @@ class Pool:
         assert places is not None
         if broken:
             places.drop(member)
-        elif member.protocol.at_rest:
+        elif member.protocol.at_rest and not member.protocol.unsettled:
             member.used = True
             places.give_back(member)
         else:
@@ -370,6 +372,15 @@ class Pool:
             raise ConnectError(
                 f"{self.address}: prepare did not end within {self._connect_timeout:g} s (connect_timeout)",
                 address=self.address,
+            ) from error
+        except asyncio.CancelledError as error:
+            connection.abort()
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not this attempt was cancelled, but something that `prepare` waits for: without backoff it would go on for ever.
+            raise ConnectError(
+                f"{self.address}: prepare failed: what it waited for was cancelled", address=self.address
             ) from error
         except BaseException:
             connection.abort()

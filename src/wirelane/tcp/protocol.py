@@ -73,6 +73,7 @@ class TcpProtocol(asyncio.Protocol):
         "reading",
         "sender",
         "transport",
+        "unsettled",
     )
 
     def __init__(self, limits: Limits, on_connected: Callable[[TcpProtocol], None] | None = None) -> None:
@@ -85,6 +86,8 @@ class TcpProtocol(asyncio.Protocol):
         self.reading = False
         self.draining = False  # the server of this connection is
         self.lost = False
+        # A read gave up, so that what it waited for may come later, or TLS was put in: a pool gives such a one to nobody else.
+        self.unsettled = False
         self.sender = Sender(self)
         self._loop = asyncio.get_running_loop()
         self._on_connected = on_connected
@@ -215,6 +218,9 @@ class TcpProtocol(asyncio.Protocol):
                 await self._reader
                 data = self.attempt(rule)
             return data
+        except BaseException:
+            self.unsettled = True
+            raise
         finally:
             self.reading = False
             self._reader = None
@@ -415,6 +421,7 @@ class TcpProtocol(asyncio.Protocol):
         if self.eof:
             raise EndOfStream("the peer ended its stream; there is nobody to speak TLS with")
         received = self.buffer.take(len(self.buffer))
+        self.unsettled = True
         self.reading = self.sender.busy = True
         try:
             self.transport = await start_tls(

@@ -256,7 +256,7 @@ class Reading:
         iteration; one inside a frame is EndOfStream.
         """
         rule = self._frame(length_prefix, byteorder, includes_prefix, max_bytes)
-        return Frames(self._protocol, rule, timeout, idle_timeout)
+        return Frames(self, rule, timeout, idle_timeout)
 
     def lines(
         self,
@@ -275,7 +275,7 @@ class Reading:
         on. As with files, a last line without a marker is a line too, if the stream ended in order.
         """
         rule = line_rule(_texts(marker), encoding, max_bytes, keep_marker, errors)
-        return Lines(self._protocol, rule, timeout, idle_timeout)
+        return Lines(self, rule, timeout, idle_timeout)
 
     def records(
         self,
@@ -294,7 +294,7 @@ class Reading:
         if not isinstance(markers, bytes):
             markers = Markers.of(markers).values
         rule: UpTo = marker_rule(markers, max_bytes, keep_marker, "max_bytes")
-        return Records(self._protocol, rule, timeout, idle_timeout)
+        return Records(self, rule, timeout, idle_timeout)
 
     def chunks(
         self,
@@ -311,7 +311,7 @@ class Reading:
             idle_timeout: As for `read`.
         """
         limit, _ = self._limit(max_bytes, "read_buffer")
-        return Chunks(self._protocol, available_rule(limit), timeout, idle_timeout)
+        return Chunks(self, available_rule(limit), timeout, idle_timeout)
 
     def __aiter__(self) -> Chunks:
         return self.chunks()

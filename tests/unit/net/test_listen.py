@@ -306,6 +306,8 @@ async def test_accepting_survives_running_out_of_descriptors(monkeypatch, caplog
                     fillers.append(os.dup(client.fileno()))
             await until(lambda: "pauses for 0.02 s: Too many open files" in caplog.text)
             assert listening.accepted == 0
+            await until(lambda: listening._log_sampler.held == 3)
+            assert caplog.text.count("pauses for") == 1, "clients must not be able to fill the log"
         finally:
             for filler in fillers:
                 os.close(filler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,6 +135,30 @@ async def _leave_lines_on_loan(connection: tcp.Connection) -> None:
         break
 
 
+async def _give_up(connection: tcp.Connection) -> None:
+    await connection.send_line("mute")
+    with pytest.raises(ReadTimeout):
+        await connection.read_line(timeout=0.001)
+
+
+async def _give_up_and_go_on(connection: tcp.Connection) -> None:
+    await _give_up(connection)
+    await connection.send_line("hello")
+    assert await connection.read_line() == "hello"
+
+
+async def _cancel_a_read(connection: tcp.Connection) -> None:
+    await connection.send_line("mute")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(connection.read_line(), 0.001)
+
+
+async def _give_up_lines(connection: tcp.Connection) -> None:
+    await connection.send_line("mute")
+    with pytest.raises(ReadTimeout):
+        await anext(connection.lines(timeout=0.001))
+
+
 async def _half_close(connection: tcp.Connection) -> None:
     await connection.send_eof()
 
@@ -159,6 +184,10 @@ async def _let_the_server_close(connection: tcp.Connection) -> None:
         (_leave_an_answer, {"end"}),
         (_leave_while_the_answer_comes, {"end"}),
         (_leave_lines_on_loan, {"end"}),
+        (_give_up, {"end"}),
+        (_give_up_and_go_on, {"end"}),
+        (_cancel_a_read, {"end"}),
+        (_give_up_lines, {"end"}),
         (_half_close, {"end"}),
         (_close, {"end"}),
         (_abort, {"ConnectionLost"}),
@@ -228,12 +257,17 @@ async def test_who_keeps_a_connection_for_longer_cannot_disturb_the_next() -> No
     async with pooled(size=1) as (pool, _):
         async with pool.connection() as kept:
             address = kept.local
-            lines = kept.lines()
+            lines, chunks, records = kept.lines(), kept.chunks(), kept.records(b"\n")
+            frames = kept.read_frames(length_prefix=2)
             await kept.send_line("mine")
             assert await anext(lines) == "mine"
         async with pool.connection() as connection:
             assert connection.local == address
             for use in (
+                anext(lines),
+                anext(chunks),
+                anext(records),
+                anext(frames),
                 kept.send(b"x"),
                 kept.send_line("x"),
                 kept.read(),
@@ -251,6 +285,66 @@ async def test_who_keeps_a_connection_for_longer_cannot_disturb_the_next() -> No
             kept.abort()
             await connection.send_line("still here")
             assert await connection.read_line(timeout=SOON) == "still here"
+
+
+async def test_who_comes_next_does_not_get_the_late_answer_to_another() -> None:
+    """The one before gave up waiting, went on without it, and ended his block in order."""
+
+    async def answer(connection: tcp.Connection) -> None:
+        async for line in connection.lines():
+            if line == "slow":
+                await connection.more()
+            await connection.send_line(line)
+
+    async with (
+        tcp.Server(answer).listen("127.0.0.1:0", grace=0) as listening,
+        tcp.Pool(str(listening.address), size=1) as pool,
+    ):
+        async with pool.connection() as connection:
+            await connection.send_line("slow")
+            with pytest.raises(ReadTimeout):
+                await connection.read_line(timeout=0.001)
+            waiting = asyncio.create_task(ask(pool))
+            await until(lambda: pool.stats.waiting == 1)
+        assert (await waiting)[0] == "hello"
+
+
+async def test_who_comes_next_does_not_find_the_tls_of_another(ca: Certificates) -> None:
+    async def upgrade(connection: tcp.Connection) -> None:
+        async for line in connection.lines():
+            await connection.send_line(line)
+            if line == "STARTTLS":
+                await connection.start_tls(TlsConfig(cert=ca.server_cert, key=ca.server_key))
+
+    async def go_over(connection: tcp.Connection) -> None:
+        await connection.send_line("STARTTLS")
+        assert await connection.read_line(timeout=SOON) == "STARTTLS"
+        await connection.start_tls(TlsConfig(ca=ca.ca))
+
+    async with tcp.Server(upgrade).listen("127.0.0.1:0", grace=0) as listening:
+        async with tcp.Pool(str(listening.address)) as pool:
+            async with pool.connection() as connection:
+                await go_over(connection)
+            async with pool.connection() as connection:
+                assert not connection.tls
+        async with tcp.Pool(str(listening.address), prepare=go_over) as pool:
+            for _ in range(2):
+                async with pool.connection() as connection:
+                    assert connection.tls, "who prepares connections has them all like this"
+                    await connection.send_line("hello")
+                    assert await connection.read_line(timeout=SOON) == "hello"
+            assert pool.stats.opened == 1
+
+
+async def test_what_prepare_gave_up_waiting_for_does_not_keep_a_connection_from_being_used_again() -> None:
+    async def greeted(connection: tcp.Connection) -> None:
+        with suppress(ReadTimeout):
+            await connection.read_line(timeout=0.001)
+
+    async with pooled(prepare=greeted) as (pool, there):
+        for _ in range(3):
+            assert (await ask(pool))[0] == "hello"
+        assert there.came == 1
 
 
 async def test_two_tasks_that_share_a_block_share_its_rules() -> None:

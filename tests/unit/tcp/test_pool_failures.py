@@ -273,6 +273,23 @@ async def test_a_prepare_that_does_not_end_is_a_connect_error() -> None:
             await ask_at_once(pool)
 
 
+async def test_a_prepare_that_waits_for_what_was_cancelled_is_a_failure_like_others() -> None:
+    """Not one without backoff, again and again for as long as somebody waits."""
+    attempts = 0
+
+    async def await_cancelled(connection: tcp.Connection) -> None:
+        nonlocal attempts
+        attempts += 1
+        token = asyncio.get_running_loop().create_future()
+        token.cancel()
+        await token
+
+    async with backend() as (_, address), tcp.Pool(address, prepare=await_cancelled) as pool:
+        with pytest.raises(ConnectError, match="what it waited for was cancelled"):
+            await ask_at_once(pool)
+        assert attempts == 1
+
+
 async def ask_at_once(pool: tcp.Pool) -> None:
     async with pool.connection() as connection:
         await connection.send_line("x")
@@ -530,6 +547,21 @@ async def test_the_second_try_waits_for_a_new_connection_although_others_come_ba
             gate.set()
             assert await asking == b"b\n"
             assert there.seen[-2:] == ["c", "b"]
+
+
+async def test_the_second_try_gets_a_new_connection_although_idle_ones_have_all_places() -> None:
+    """Whoever waited before it got the place of the connection that died, and has given it back."""
+    there = Restless(0, first=False)
+    async with tcp.Server(there.handle).listen("127.0.0.1:0", grace=0) as listening:
+        async with tcp.Pool(str(listening.address), size=1) as pool:
+            await warm(pool, 1)
+            there.deaths = 1
+            first, second = await asyncio.gather(
+                pool.request("b\n", idempotent=True, timeout=SOON), pool.request("c\n", timeout=SOON)
+            )
+            assert (first, second) == (b"b\n", b"c\n")
+            assert there.seen == ["hello", "b", "c", "b"]
+            assert (pool.stats.opened, pool.stats.discarded) == (3, 2)
 
 
 async def test_a_new_connection_that_dies_is_not_replaced_however_harmless() -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import socket
+import sys
+import termios
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -220,6 +225,41 @@ async def test_a_peer_that_takes_nothing_is_cut_and_the_one_that_sends_hears_why
                 await asyncio.sleep(0.001)
             await until(lambda: listening.connections == 0)
     assert ends == ["connection lost: nothing was received or sent for 3600 s (idle_timeout)"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells what it has still to send")
+async def test_a_slow_peer_is_not_idle_while_it_takes_what_the_system_holds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The system takes megabytes of a file at once, and wakes nobody before a good part of them has left."""
+    looks = Looks(monkeypatch)
+    file = tmp_path / "large"
+    file.write_bytes(bytes(20_000_000))
+
+    async def give(connection: tcp.Connection) -> None:
+        await connection.send_file(file)
+
+    async with served(give, limits=PATIENT) as (listening, address):
+        host, _, port = address.rpartition(":")
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect((host, int(port)))
+            client.setblocking(False)
+            await until(lambda: listening.connections == 1)
+            sock: Any = listening.clients[0]._protocol.info("socket")
+
+            def held() -> bytes:
+                return fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+
+            for _ in range(20):
+                before = held()
+                while held() == before:
+                    with suppress(BlockingIOError):
+                        client.recv(512)
+                    await asyncio.sleep(0)
+                looks.due()
+                assert listening.stats.idle == 0
+        await until(lambda: listening.connections == 0)
 
 
 async def test_no_timer_is_made_without_a_limit_and_none_is_left_with_one(
