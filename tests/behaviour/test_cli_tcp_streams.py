@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from support.cli_support import PATIENCE, Served, command, environment, running, serving, wirelane
+from wirelane import Limits
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +33,9 @@ class Heard:
     def serve(self, connection: socket.socket) -> None:
         if self._answer is not None:
             self._answer(connection)
-        while piece := connection.recv(65536):
-            self.data += piece
+        with suppress(ConnectionResetError):  # by those who give up
+            while piece := connection.recv(65536):
+                self.data += piece
 
 
 @contextmanager
@@ -142,6 +146,21 @@ def test_an_encoding_of_two_bytes_finds_markers_at_whole_characters() -> None:
     with hearing(says(misleading + octets)) as (address, _):
         done = wirelane("tcp", address, "--encoding", "utf-16-be", "-d", "x")
     assert (done.code, done.out) == (0, f"\u4100\u0a00{text}\n")
+
+
+@pytest.mark.parametrize("order", ["", "-le", "-be"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_byte_order_mark_may_be_there_or_not(encoding: str, order: str) -> None:
+    said = ("\ufeffzażółć\n" if order else "zażółć\n").encode(encoding + order)
+    unmarked = "zażółć\n".encode(f"{encoding}-{sys.byteorder[0]}e")
+    for reply in (said, unmarked):
+        with hearing(says(reply)) as (address, _):
+            done = wirelane("tcp", address, "--encoding", encoding, "-d", "x", "--max-bytes", str(len(reply)))
+        assert (done.code, done.out, done.err) == (0, "zażółć\n", "")
+    with hearing(says(unmarked)) as (address, heard):
+        done = wirelane("tcp", address, "--encoding", encoding, "-d", "ą")
+    assert (done.code, done.out, done.err) == (0, "zażółć\n", "")
+    assert heard.data == "ą\n".encode(encoding)
 
 
 def test_what_is_not_text_in_the_encoding_is_shown() -> None:
@@ -258,10 +277,60 @@ def test_options_that_make_no_sense(served: Served, arguments: list[str], proble
     wirelane("tcp", served.tcp, *arguments).failed(2, problem)
 
 
+def test_what_comes_is_printed_while_a_file_is_still_sent(served: Served, tmp_path: Path) -> None:
+    """A server that answers as it goes reads no more before its answers are read."""
+    sent = tmp_path / "sent"
+    sent.write_bytes(bytes(range(1, 256)) * 100_000)
+    got = tmp_path / "got"
+    done = wirelane(
+        "tcp", served.tcp, "-d", f"@{sent}", "--until-eof", "--idle", "0.5", "--timeout", "40", "-o", str(got)
+    )
+    assert done.code == 1
+    assert "silent for 0.5 s" in done.err
+    assert got.read_bytes() == sent.read_bytes()
+
+
+def test_what_came_is_printed_although_not_all_could_be_sent(tmp_path: Path) -> None:
+    """A file may take longer than the timeout, which is for its pieces and for the reply."""
+    over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"too large\n")
+        over.wait(50)
+
+    sent = tmp_path / "sent"
+    sent.write_bytes(bytes(20_000_000))
+    with hearing(answer) as (address, _):
+        done = wirelane("tcp", address, "-d", f"@{sent}", "--timeout", "0.3")
+        over.set()
+    assert (done.code, done.out) == (1, "too large\n")
+    assert "the peer does not read: nothing more of what is sent has left for 0.3 s" in done.err
+
+
+def test_ctrl_c_does_not_wait_for_a_peer_that_does_not_read(tmp_path: Path) -> None:
+    """Not even for as long as closing in order may take."""
+    over = threading.Event()
+    sent = tmp_path / "sent"
+    sent.write_bytes(bytes(20_000_000))
+
+    def never_read(connection: socket.socket) -> None:
+        connection.sendall(b"welcome\n")
+        over.wait(50)
+
+    with hearing(never_read) as (address, _), running("tcp", address, "-i", "-d", f"@{sent}") as process:
+        assert process.line() == "welcome\n"
+        began = time.monotonic()
+        process.interrupt()
+        assert process.code() == 130
+        took = time.monotonic() - began
+        over.set()
+    assert took < Limits().close_timeout
+
+
 def test_a_disk_that_is_full_is_an_error(served: Served) -> None:
     done = wirelane("tcp", served.tcp, "-d", "x", "-o", "/dev/full")
     assert done.code == 1
-    assert "No space left" in done.err
+    assert "/dev/full: No space left" in done.err
     assert done.err.count("\n") == 1
 
 

@@ -18,7 +18,7 @@ from wirelane.cli.style import style
 from wirelane.cli.tcptext import Crlf
 from wirelane.core.deadline import Deadline
 from wirelane.core.hexdump import HexDump
-from wirelane.errors import ConnectionLost, EndOfStream, LimitExceeded, ReadTimeout
+from wirelane.errors import ConnectionLost, EndOfStream, LimitExceeded, ReadTimeout, SendTimeout
 
 if TYPE_CHECKING:
     from wirelane.cli.editor import Editor
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Reply", "Talk", "trace_to_stderr"]
 
-_INCOMPLETE: Final = (ReadTimeout, EndOfStream, LimitExceeded, ConnectionLost)
-_Incomplete = ReadTimeout | EndOfStream | LimitExceeded | ConnectionLost
+_INCOMPLETE: Final = (ReadTimeout, EndOfStream, LimitExceeded, ConnectionLost, SendTimeout)
+_Incomplete = ReadTimeout | EndOfStream | LimitExceeded | ConnectionLost | SendTimeout
+_SLICE: Final = 65_536
+"""What has to leave within `--timeout`, of what is sent: a file may take longer than a reply."""
+
 _MARKS: Final = {"sent": ">", "received": "<", "event": "*"}
 
 
@@ -131,6 +134,9 @@ class Talk:
                 return await self._exchange(
                     connection, payload, from_stdin=from_stdin, relay=relay, editor=editor
                 )
+            except BaseException:
+                connection.abort()  # nobody waits for the peer to take the rest: Ctrl-C, | head, a full disk
+                raise
             finally:
                 self._out.end()
                 seconds = self._log.lap()
@@ -155,21 +161,33 @@ class Talk:
         relay: bool,
         editor: Editor | None,
     ) -> int:
-        timeout = self._reply.timeout
-        if payload is not None:
-            await self._send(connection, payload, timeout)
+        said = self._said(payload, from_stdin=from_stdin)
+        if editor is not None:
+            return await self._edit(connection, said, editor)
+        if relay:
+            return await self._relay(connection, _one_after_another(said, self._pieces()))
+        return await self._print_reply(connection, said)
+
+    async def _said(self, payload: bytes | None, *, from_stdin: bool) -> AsyncGenerator[bytes, None]:
+        """Yield what is sent before anything else."""
+        for at in range(0, len(payload or b""), _SLICE):
+            yield (payload or b"")[at : at + _SLICE]
         if from_stdin:
             async for chunk in self._pieces():
-                await self._send(connection, chunk, timeout)
-        if editor is not None:
-            return await self._edit(connection, editor)
-        if relay:
-            return await self._relay(connection, self._pieces())
-        return await self._print_reply(connection)
+                yield chunk
 
-    async def _send(self, connection: Connection, data: bytes, timeout: float | None = None) -> None:
-        await connection.send(data, timeout=timeout)
-        self._sent += len(data)
+    async def _send(
+        self, connection: Connection, said: AsyncGenerator[bytes, None], timeout: float | None = None
+    ) -> None:
+        """Send all of it, each piece within the timeout."""
+        async with aclosing(said):
+            async for chunk in said:
+                try:
+                    await connection.send(chunk, timeout=timeout)
+                except SendTimeout as error:
+                    text = f"the peer does not read: nothing more of what is sent has left for {timeout:g} s"
+                    raise SendTimeout(text, unsent=error.unsent) from None
+                self._sent += len(chunk)
 
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield standard input as it comes."""
@@ -179,17 +197,40 @@ class Talk:
 
     # -- one reply
 
-    async def _print_reply(self, connection: Connection) -> int:
+    async def _print_reply(self, connection: Connection, said: AsyncGenerator[bytes, None]) -> int:
         reply = self._reply
         try:
             if reply.until_eof:
+                await self._send_and_print(connection, said)
                 await self._print_all(connection)
             else:
+                await self._send(connection, said, reply.timeout)
                 self._print(await reply.read(connection))
         except _INCOMPLETE as error:
-            self._print(error.partial)
-            return self._incomplete(error)
+            # What a send raises knows nothing of what has come.
+            return self._incomplete(error, getattr(error, "partial", b"") or connection.peek())
         return 0
+
+    async def _send_and_print(self, connection: Connection, said: AsyncGenerator[bytes, None]) -> None:
+        """Send, and print what comes meanwhile: some peers read no more before their answers are read."""
+        sender = asyncio.create_task(
+            self._send(connection, said, self._reply.timeout), name="wirelane tcp: send what is said"
+        )
+        printer = asyncio.create_task(
+            self._print_what_comes(connection), name="wirelane tcp: print meanwhile"
+        )
+        try:
+            await asyncio.wait((sender, printer), return_when=asyncio.FIRST_COMPLETED)
+            if not sender.done():
+                printer.result()  # raises what went wrong with it
+                await asyncio.wait((sender,))
+            sender.result()
+        finally:
+            await _end(sender, printer)
+
+    async def _print_what_comes(self, connection: Connection) -> None:
+        while chunk := await connection.read():
+            self._print(chunk)
 
     async def _print_all(self, connection: Connection) -> None:
         deadline = Deadline.after(self._reply.timeout)
@@ -198,14 +239,10 @@ class Talk:
         ):
             self._print(chunk)
 
-    def _incomplete(self, error: _Incomplete) -> int:
-        """Say that the reply is not whole, on a line of its own."""
-        if (
-            error.partial
-            and not error.partial.endswith(b"\n")
-            and self._out.to_terminal
-            and sys.stderr.isatty()
-        ):
+    def _incomplete(self, error: _Incomplete, rest: bytes = b"") -> int:
+        """Print what came of a reply, and say on a line of its own that it is not whole."""
+        self._print(rest)
+        if rest and not rest.endswith(b"\n") and self._out.to_terminal and sys.stderr.isatty():
             print(file=sys.stderr)
         say(explain(error))
         return exit_code(error)
@@ -216,13 +253,13 @@ class Talk:
 
     # -- both directions at once
 
-    async def _edit(self, connection: Connection, editor: Editor) -> int:
+    async def _edit(self, connection: Connection, said: AsyncGenerator[bytes, None], editor: Editor) -> int:
         """Send the lines that are typed, and print what comes above them."""
         if self._out.to_terminal:
             self._out.show = editor.show
         try:
             with editor.above():
-                return await self._relay(connection, editor.lines())
+                return await self._relay(connection, _one_after_another(said, editor.lines()))
         finally:
             self._out.show = None
             editor.end()
@@ -245,21 +282,33 @@ class Talk:
         except _INCOMPLETE as error:
             return self._incomplete(error)
         finally:
-            sender.cancel()
-            printer.cancel()
-            await asyncio.wait((sender, printer))
+            await _end(sender, printer)
         if not sender.cancelled():
             sender.result()
         return 0
 
     async def _send_input(self, connection: Connection, said: AsyncGenerator[bytes, None]) -> None:
         try:
-            async with aclosing(said):
-                async for chunk in said:
-                    await self._send(connection, chunk)
+            await self._send(connection, said)
             await connection.send_eof()
         except ConnectionLost:
             return  # whoever reads is told the same
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks and wait for them; what else went wrong with them is not told."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        task.cancelled() or task.exception()
+
+
+async def _one_after_another(*parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    for part in parts:
+        async with aclosing(part):
+            async for chunk in part:
+                yield chunk
 
 
 class _Stderr:

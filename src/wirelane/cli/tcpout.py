@@ -8,7 +8,9 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from wirelane.core.hexdump import HexDump
 from wirelane.errors import UsageError
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Out"]
+
+_MARKED: Final = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
+"""Encodings that a byte order mark tells more of; without one they are in the order of the machine."""
 
 
 class Out:
@@ -38,9 +46,9 @@ class Out:
     def __init__(self, *, as_hex: bool = False, encoding: str | None = None, path: str | None = None) -> None:
         self.show: Callable[[bytes], None] | None = None
         self._dump = HexDump() if as_hex else None
-        self._decoder = None
+        self._decoder: _Decodes | None = None
         if encoding is not None and not as_hex:
-            self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
+            self._decoder = _decoder(encoding)
         self._path = None if path == "-" else path
         self._file: BinaryIO | None = None
         if self._path is not None:
@@ -75,26 +83,68 @@ class Out:
             if self._dump is not None:
                 self._put(self._dump.rest().encode())
             elif self._decoder is not None:
-                self._put(self._encoded(self._decoder.decode(b"", final=True)))
+                self._put(self._encoded(self._decoder.decode(b"", True)))
         finally:
             if self._file is not None:
-                self._file.close()
+                with self._named():
+                    self._file.close()
 
     def _encoded(self, text: str) -> bytes:
         encoding = "utf-8" if self._file is not None else sys.stdout.encoding
         return text.encode(encoding, "backslashreplace")
 
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name the file in what goes wrong with it."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = self._path
+            raise
+
     def _put(self, data: bytes) -> None:
         if not data:
             return
         if self._file is not None:
-            self._file.write(data)
-            self._file.flush()
+            with self._named():
+                self._file.write(data)
+                self._file.flush()
         elif self.show is not None:
             self.show(data)
         else:
             sys.stdout.buffer.write(data)
             sys.stdout.flush()
+
+
+class _Decodes(Protocol):
+    def decode(self, data: bytes, final: bool = False, /) -> str: ...
+
+
+def _decoder(encoding: str) -> _Decodes:
+    name = codecs.lookup(encoding).name
+    return _Unmarked(name) if name in _MARKED else codecs.getincrementaldecoder(name)("backslashreplace")
+
+
+class _Unmarked:
+    """What Python's incremental decoders of these encodings refuse and others take: text without a byte order mark."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._head = b""
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def decode(self, data: bytes, final: bool = False, /) -> str:
+        """Return the text that is whole, as incremental decoders do."""
+        data = self._head + data
+        if self._decoder is None:
+            marks = _MARKED[self._name]
+            if len(data) < len(marks[0]) and not final:
+                self._head = data
+                return ""
+            name = self._name if data.startswith(marks) else f"{self._name}-{sys.byteorder[0]}e"
+            self._decoder = codecs.getincrementaldecoder(name)("backslashreplace")
+            self._head = b""
+        return self._decoder.decode(data, final)
 
 
 def _check(path: str) -> None:
