@@ -43,6 +43,7 @@ from wirelane.errors import (
     EndOfStream,
     LimitExceeded,
     PeerError,
+    PoolTimeout,
     ProxyError,
     ReadTimeout,
     ResolveError,
@@ -535,6 +536,19 @@ async def line_that_is_not_text(place: Place) -> Provoked:
         await peer.say(b"\xff\n")
         error = await caught(connection.read_line())
     return Provoked(error, ("utf-8",))
+
+
+@row(PoolTimeout)
+async def pool_whose_connections_are_all_in_use(place: Place) -> Provoked:
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with streams_server(hold) as address, tcp.Pool(address, size=1) as pool:
+        async with pool.connection():
+            with pytest.raises(PoolTimeout) as info:
+                async with pool.connection(timeout=0.01):
+                    pass
+    return Provoked(info.value, (address, "1 of 1"), {"size": 1, "in_use": 1, "waiting": 0})
 
 
 @row(ProxyError)

@@ -229,5 +229,5 @@ async def test_the_log_tells_where_it_listens_and_who_left_and_no_data(
         record.getMessage() for record in caplog.records if record.name.startswith("wirelane.tcp.server")
     ]
     assert f"listening on {listening.address}" in lines
-    assert any(line.startswith(f"{peer} left: ") for line in lines)
+    assert any(line.startswith(f"a client left: {peer}: ") for line in lines)
     assert "a secret" not in caplog.text

@@ -61,6 +61,7 @@ class Connection(Reading, Writing):
         self._name = name
         self._peer = peer or _address(protocol.info("peername"))
         self._via = via
+        protocol.peer = self._peer
         self._local = _address(protocol.info("sockname"))
 
     def _renewed(self) -> Connection:

@@ -229,7 +229,7 @@ class Listening:
             await self._handler(connection)
         except (ConnectionLost, EndOfStream) as error:
             if not (isinstance(protocol, WatchedProtocol) and protocol.expired):  # of which the log knows
-                self._say("left", "%s left: %s", connection.peer, error)
+                self._say("left", "a client left: %s", error)
         except Exception as error:  # noqa: BLE001  (a handler may raise anything; it is logged)
             if isinstance(error, ClosedError) and connection.closed:
                 self._say("closed", "%s was closed while its handler ran: %s", connection.peer, error)

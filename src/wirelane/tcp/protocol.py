@@ -37,6 +37,7 @@ from wirelane.tcp.sending import TURNS_TO_LOOK, Sender
 if TYPE_CHECKING:
     import ssl
 
+    from wirelane.core.target import Address
     from wirelane.net.tls import TlsConfig
 
 __all__ = ["TcpProtocol"]
@@ -70,6 +71,7 @@ class TcpProtocol(asyncio.Protocol):
         "eof",
         "limits",
         "lost",
+        "peer",
         "reading",
         "sender",
         "transport",
@@ -86,6 +88,7 @@ class TcpProtocol(asyncio.Protocol):
         self.reading = False
         self.draining = False  # the server of this connection is
         self.lost = False
+        self.peer: Address | None = None  # as errors name it
         # A read gave up, so that what it waited for may come later, or TLS was put in: a pool gives such a one to nobody else.
         self.unsettled = False
         self.sender = Sender(self)
@@ -280,7 +283,7 @@ class TcpProtocol(asyncio.Protocol):
         else:
             text = f"the peer was silent for {idle_timeout:g} s (idle_timeout) before what was asked for came"
         return ReadTimeout(
-            f"{text}; {len(self.buffer)} bytes had arrived",
+            f"{self.told(text)}; {len(self.buffer)} bytes had arrived",
             partial=self.buffer.peek(rule.demand),
             idle=not alarm.over,
         )
@@ -374,7 +377,9 @@ class TcpProtocol(asyncio.Protocol):
         partial = self.buffer.peek(rule.demand)
         if self.eof:
             return EndOfStream(
-                f"the peer ended its stream before what was asked for; {len(partial)} bytes are left",
+                self.told(
+                    f"the peer ended its stream before what was asked for; {len(partial)} bytes are left"
+                ),
                 partial=partial,
             )
         return self.loss(partial)
@@ -387,11 +392,16 @@ class TcpProtocol(asyncio.Protocol):
         """Have the transport notice that the connection is lost; what waits is told by `connection_lost`."""
         self._cut(self.wire)
 
+    def told(self, text: str) -> str:
+        """Return what an error says, with whom it is about."""
+        where = "" if self.peer is None else str(self.peer)
+        return text if where in {"", "unix:"} else f"{where}: {text}"
+
     def loss(self, partial: bytes = b"") -> ConnectionLost:
         """Return why the connection is lost, each time a new error, with the first cause behind it."""
         cause = self._cause
         reason = "the connection is gone" if cause is None else describe_os_error(cause)
-        error = ConnectionLost(f"connection lost: {reason}", partial=partial)
+        error = ConnectionLost(self.told(f"connection lost: {reason}"), partial=partial)
         error.__cause__ = cause
         return error
 

@@ -118,7 +118,8 @@ class Sender:
         await self._learn_of_loss()
         self.check()
         if not await self._turn(deadline):
-            raise SendTimeout(f"not sent within {timeout:g} s: others are sending", unsent=size)
+            text = f"not sent within {timeout:g} s: others are sending"
+            raise SendTimeout(self._protocol.told(text), unsent=size)
         try:
             self.check()  # those before may have changed it
         except BaseException:
@@ -221,7 +222,7 @@ class Sender:
         if begun:
             self.broken = "a send timed out after part of it may have left"
         text = f"not sent within {timeout:g} s: the peer does not read; {unsent} of {size} bytes are left"
-        return SendTimeout(text, unsent=unsent)
+        return SendTimeout(self._protocol.told(text), unsent=unsent)
 
     async def _turn(self, deadline: Deadline | None) -> bool:
         """Wait until nobody else is sending, first come, first served. False when time is up."""
