@@ -12,6 +12,7 @@ for those threads when it ends. Nobody can end a `getaddrinfo` early. So here
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import queue
 import socket
@@ -45,13 +46,18 @@ class _Threads:
         self._pending = 0  # jobs that are queued or being done
 
     def submit(self, job: Callable[[], None]) -> None:
+        """Have a job done. Raises OSError if it takes a thread and the system gives none."""
         with self._lock:
+            if self._running < min(self._pending + 1, MOST_THREADS):
+                try:
+                    threading.Thread(target=self._work, name="wirelane resolver", daemon=True).start()
+                except RuntimeError as exc:  # also once the interpreter is ending
+                    if not self._running:
+                        raise OSError(errno.EAGAIN, f"no thread to ask in: {exc}") from exc
+                else:
+                    self._running += 1
             self._pending += 1
-            start = self._running < min(self._pending, MOST_THREADS)
-            self._running += start
-        self._jobs.put(job)
-        if start:
-            threading.Thread(target=self._work, name="wirelane resolver", daemon=True).start()
+            self._jobs.put(job)
 
     def _work(self) -> None:
         while True:
@@ -89,7 +95,7 @@ class _Shared:
         self.waiting = 0
         self.wanted = True
         self.done: asyncio.Future[list[AddressInfo]] = loop.create_future()
-        self.done.add_done_callback(self._forget)
+        _asked[loop, key] = self
 
     def run(self) -> None:
         """Ask, in a thread, unless nobody waits any more."""
@@ -107,27 +113,30 @@ class _Shared:
         try:
             self._loop.call_soon_threadsafe(self._tell, result, error)
         except RuntimeError:  # the loop is closed: nobody waits
-            _asked.pop((self._loop, self._key), None)
+            self.forget()
 
     def _tell(self, result: list[Any] | None, error: BaseException | None) -> None:
         if self.done.done():
             return
+        self.forget()
         if error is not None:
             self.done.set_exception(error)
+            self.done.exception()  # those who waited may be gone
         else:
             self.done.set_result(result or [])
-
-    def _forget(self, done: asyncio.Future[list[AddressInfo]]) -> None:
-        _asked.pop((self._loop, self._key), None)
-        if not done.cancelled():
-            done.exception()  # those who waited may be gone
 
     def leave(self) -> None:
         """One waits no more. After the last, it need not be asked."""
         self.waiting -= 1
         if not self.waiting and not self.done.done():
             self.wanted = False
+            self.forget()
             self.done.cancel()
+
+    def forget(self) -> None:
+        """Have nobody join any more: at once, as who asks next may do so in this very turn of the loop."""
+        if _asked.get((self._loop, self._key)) is self:
+            del _asked[self._loop, self._key]
 
 
 async def lookup(host: str | None, port: int, flags: int) -> list[AddressInfo]:
@@ -142,8 +151,12 @@ async def lookup(host: str | None, port: int, flags: int) -> list[AddressInfo]:
     key = (host, port, flags)
     shared = _asked.get((loop, key))
     if shared is None:
-        shared = _asked[loop, key] = _Shared(loop, key)
-        _threads.submit(shared.run)
+        shared = _Shared(loop, key)
+        try:
+            _threads.submit(shared.run)
+        except OSError:
+            shared.forget()
+            raise
     shared.waiting += 1
     try:
         await asyncio.wait((shared.done,))

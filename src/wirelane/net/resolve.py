@@ -21,6 +21,7 @@ SocketAddress = tuple[str, int, *tuple[int, ...]] | str
 """What `socket.connect` takes: (host, port), IPv6 with flow and scope, or the path of a Unix socket."""
 
 _CHECK_NAME = "check the spelling of the name, and that this machine can ask its DNS"
+_CHECK_LIMITS = "check how many open files and threads this process may have"
 # getaddrinfo's code -> (what it means, what to try).
 _PROBLEMS: dict[int, tuple[str, str]] = {
     socket.EAI_NONAME: ("there is no such name", _CHECK_NAME),
@@ -75,9 +76,8 @@ async def resolve(host: str, port: int, *, passive: bool = False) -> list[Endpoi
         what, hint = _PROBLEMS.get(exc.errno or 0, (str(exc.strerror or exc), _CHECK_NAME))
         raise ResolveError(f"cannot resolve {host!r}: {what}", host=host, step="resolve", hint=hint) from exc
     except OSError as exc:
-        raise ResolveError(
-            f"cannot resolve {host!r}: {exc}", host=host, step="resolve", hint=_CHECK_NAME
-        ) from exc
+        text = f"cannot resolve {host!r}: {exc.strerror or exc}"  # of this machine, not of the name
+        raise ResolveError(text, host=host, step="resolve", hint=_CHECK_LIMITS) from exc
     except (UnicodeError, ValueError) as exc:
         text = f"cannot resolve {host!r}: it is no host name ({exc})"
         raise ResolveError(text, host=host, step="resolve", hint="check the spelling of the name") from exc

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from support.net_support import settle
-from wirelane import ConnectError, tcp
+from wirelane import ConnectError, ResolveError, tcp
 from wirelane.net import lookup as module
 from wirelane.net.lookup import MOST_THREADS, lookup
 
@@ -89,6 +89,35 @@ async def test_a_lookup_that_nobody_waits_for_any_more_is_not_made(resolver) -> 
     await asyncio.gather(*tasks)
     assert await lookup("after", 1, 0) == ANSWER
     assert "late" not in resolver.asked
+
+
+async def test_who_asks_again_at_once_asks_anew(resolver) -> None:
+    """After a timeout, in the same turn of the loop: the lookup that was given up is nobody's any more."""
+    for _ in range(3):
+        with pytest.raises(ConnectError, match="resolving the name took longer"):
+            await tcp.connect("again.test:1", connect_timeout=0.01)
+    again = asyncio.create_task(lookup("again.test", 1, 0))
+    await settle()
+    resolver.answer()
+    assert await again == ANSWER
+    assert not module._asked
+
+
+async def test_a_machine_without_a_thread_to_spare_is_an_error_and_lookups_go_on_later() -> None:
+    threads, module._threads = module._threads, module._Threads()
+    before = threading.stack_size(2**45)  # more than there is
+    try:
+        for name in ("a.test", "a.test", "b.test"):
+            with pytest.raises(ResolveError, match="no thread to ask in") as caught:
+                await tcp.connect(f"{name}:1", connect_timeout=10)
+            assert "how many" in str(caught.value)
+        threading.stack_size(before)
+        assert not module._asked
+        for _ in range(3):
+            assert await asyncio.wait_for(lookup("localhost", 1, 0), 10)
+    finally:
+        threading.stack_size(before)
+        module._threads = threads
 
 
 async def test_an_error_is_told_to_all_who_wait(monkeypatch) -> None:
