@@ -42,33 +42,51 @@ class SocketCarrier:
         self._options = options
 
     async def put(self, protocol: asyncio.Protocol) -> asyncio.Transport:
-        loop = asyncio.get_running_loop()
-        if self._sock.family == socket.AF_UNIX:
-            making = loop.create_unix_connection(lambda: protocol, sock=self._sock)
-        else:
-            making = loop.create_connection(lambda: protocol, sock=self._sock)
         # In a task of its own: cancelled in the middle, uvloop closes the transport without telling the protocol, which
         # may have been told that it is connected, and have something to write.
-        opening = loop.create_task(making)
+        opening = asyncio.get_running_loop().create_task(self._open(protocol))
         try:
-            transport, _ = await asyncio.shield(opening)
+            return await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(_abort)
             await asyncio.wait((opening,))  # a turn of the loop or two: the socket is connected
             raise
-        if not self._options.nodelay and self._sock.family != socket.AF_UNIX and self._sock.fileno() >= 0:
-            # Event loops turn Nagle's algorithm off for every connection of theirs.
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+
+    async def _open(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        loop = asyncio.get_running_loop()
+        sock = self._sock
+        unix = sock.family == socket.AF_UNIX
+        create = loop.create_unix_connection if unix else loop.create_connection
+        transport, _ = await create(lambda: protocol, sock=sock)
+        if transport.is_closing():
+            _leave_to(transport, sock)
+        elif not self._options.nodelay and not unix:
+            try:  # event loops turn Nagle's algorithm off for every connection of theirs
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+            except OSError:
+                transport.abort()
+                raise
         return transport
 
     def abort(self) -> None:
         self._sock.close()
 
 
-def _abort(opening: asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]) -> None:
+def _leave_to(transport: asyncio.BaseTransport, sock: socket.socket) -> None:
+    """Have a socket object no longer close the descriptor that a transport closes, or has closed.
+
+    uvloop takes the socket from its object once the connection is made. If it is lost before, which a protocol that
+    writes as it is made finds out, the object goes on to hold a number that may be another connection's by now, and
+    closes that one when it is collected.
+    """
+    if not isinstance(transport, asyncio.Transport):  # asyncio's own close it by the object
+        sock.detach()
+
+
+def _abort(opening: asyncio.Task[asyncio.Transport]) -> None:
     """Close what nobody waits for any more."""
     if not opening.cancelled() and opening.exception() is None:
-        opening.result()[0].abort()
+        opening.result().abort()
 
 
 async def plain(factory: Callable[[], P], carrier: Carrier) -> tuple[asyncio.Transport, P]:

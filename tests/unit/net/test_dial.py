@@ -433,3 +433,43 @@ async def test_sweep_itself_cancels_where_it_says():
 
 async def _awaiting(awaitable):
     return await awaitable
+
+
+# ---------------------------------------------------------------------- descriptors
+
+
+async def test_a_connection_that_is_lost_as_it_is_made_closes_no_other():
+    """Its number may be another one's at once: only who holds it may close it."""
+    others: list[socket.socket] = []
+
+    class Leaving(Recorder):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.transport.abort()
+            others.extend(socket.socketpair())
+
+    async with await listen(Accepting(), LOOPBACK) as listening:
+        _, client = await dial(Leaving, listening.address)
+        await client.until_lost()
+        await settle()
+        here, there = others
+        with here, there:
+            here.send(b"x")
+            assert there.recv(1) == b"x"
+
+
+async def test_options_that_cannot_be_set_any_more_leave_no_socket(monkeypatch):
+    async with await listen(Accepting(), LOOPBACK) as listening:
+        before = descriptors()
+
+        def setsockopt(self, level, option, value):
+            if (level, option, value) == (socket.IPPROTO_TCP, socket.TCP_NODELAY, 0):
+                raise OSError(errno.EINVAL, "no")
+            return original(self, level, option, value)
+
+        original = socket.socket.setsockopt
+        monkeypatch.setattr(socket.socket, "setsockopt", setsockopt)
+        with pytest.raises(OSError, match="no"):
+            await dial(Recorder, listening.address, options=SocketOptions(nodelay=False))
+        monkeypatch.undo()
+        await descriptors_back(before)
