@@ -19,6 +19,7 @@ __all__ = ["Address", "HostPort", "Target", "UnixPath", "first_port", "parse_lis
 
 _MOST_PORT: Final = 65_535
 _MOST_NAME: Final = 253  # RFC 1035, section 2.3.4, as text
+_MOST_LABEL: Final = 63
 _HOST = re.compile(r"[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_.])?")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 
@@ -238,6 +239,8 @@ class _Parser:
                 self.fail(f"the host {host!r} is no internationalised name")
         if len(host.rstrip(".")) > _MOST_NAME:
             self.fail(f"the host is longer than {_MOST_NAME} characters")
+        if any(len(label) > _MOST_LABEL for label in host.split(".")):
+            self.fail(f"a part of the host is longer than {_MOST_LABEL} characters")
         if not _HOST.fullmatch(host) or ".." in host:
             self.fail(f"the host {host!r} has characters that no host has")
         return host

@@ -12,6 +12,11 @@ from wirelane.errors import UsageError
 __all__ = ["SocketOptions"]
 
 
+_MOST_INT = 2**31 - 1  # the options of sockets are C ints
+_MOST_KEEPALIVE = 32_767  # MAX_TCP_KEEPIDLE of Linux
+_MOST_USER_TIMEOUT = _MOST_INT // 1000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketOptions:
     """Settings of a connection's socket. Those of TCP do nothing to a Unix socket.
@@ -21,8 +26,8 @@ class SocketOptions:
             matters; None: the system chooses. Addresses of the other family are not tried then.
         nodelay: Send at once, without waiting for more to send along (TCP_NODELAY; Nagle's algorithm is off).
         keepalive: Have the system probe a silent peer: True at its own pace (Linux: after two hours), or the seconds of
-            silence before the first probe; then as many seconds between probes as a tenth of that, at least 1, and five of
-            them. False: never.
+            silence before the first probe, at most 32,767; then as many seconds between probes as a tenth of that, at
+            least 1, and five of them. False: never.
         user_timeout: Seconds that what was sent may stay unacknowledged before the connection is cut (TCP_USER_TIMEOUT, RFC
             5482); None: what the system allows.
         receive_buffer: Bytes of the system's buffer for what comes (SO_RCVBUF); None: it sizes it itself, which is
@@ -45,13 +50,15 @@ class SocketOptions:
         if not isinstance(self.nodelay, bool):
             raise UsageError(f"nodelay is True or False, not {self.nodelay!r}")
         if not isinstance(self.keepalive, bool):
-            _check_seconds("keepalive", self.keepalive)
+            _check_seconds("keepalive", self.keepalive, _MOST_KEEPALIVE)
         if self.user_timeout is not None:
-            _check_seconds("user_timeout", self.user_timeout)
+            _check_seconds("user_timeout", self.user_timeout, _MOST_USER_TIMEOUT)
         for name in ("receive_buffer", "send_buffer"):
             size = getattr(self, name)
-            if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-                raise UsageError(f"{name} is a number of bytes from 1 up, or None; not {size!r}")
+            if size is None:
+                continue
+            if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MOST_INT:
+                raise UsageError(f"{name} is a number of bytes from 1 to {_MOST_INT}, or None; not {size!r}")
 
     @property
     def bind_address(self) -> tuple[str, int] | None:
@@ -103,6 +110,6 @@ def _probe(sock: socket.socket, silence: float) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _check_seconds(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise UsageError(f"{name} is a number of seconds above 0, not {value!r}")
+def _check_seconds(name: str, value: object, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+        raise UsageError(f"{name} is a number of seconds above 0, at most {most}, not {value!r}")

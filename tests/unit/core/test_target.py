@@ -96,6 +96,7 @@ def test_a_default_port_serves_a_host_without_one(text, port):
         ("a..b:1", "host"),
         ("a/b:1", "host"),
         ("a" * 254 + ":1", "longer"),
+        ("a." + "b" * 64 + ".test:1", "longer than 63"),
         ("\u3002\u3002:1", "internationalised"),
         ("ftp://h:1", "ftp://"),
         ("tcp://h:1", "tcp://"),

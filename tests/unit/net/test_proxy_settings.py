@@ -67,6 +67,8 @@ def test_a_user_in_the_url_is_taken_out_of_it(url: str, user: str, password: str
         ("http://p:1\r\nX: y", {}, "no host"),
         ("http://%0d%0a:x@p:1", {}, "username"),
         ("http://a%ff:x@p:1", {}, "UTF-8"),
+        ("http://a\udcff:x@p:1", {}, "UTF-8"),
+        ("http://p:1", {"username": "a", "password": "\udcff"}, "surrogate"),
         ("socks5://ann@p:1", {}, "username and a password"),
         ("socks5://ann:@p:1", {}, "username and a password"),
         ("socks4://ann:secret@p:1", {}, "user id alone"),
@@ -103,6 +105,11 @@ def test_what_cannot_be_is_refused_at_once(url, options, problem: str) -> None:
         "socks5://a%ff:secret-word@p:1",
         "secret-word",
         "http://ann:secret-word@p:1@",
+        "http://p:1:ann:secret-word",
+        "p:1:ann:secret-word",
+        "socks5://p:secret-word",
+        "http://p:1?user=ann&password=secret-word",
+        "http://p:1/#secret-word",
     ],
 )
 def test_an_error_shows_no_secret(url: str) -> None:
@@ -111,6 +118,7 @@ def test_an_error_shows_no_secret(url: str) -> None:
     if url != "secret-word":  # nobody can know that this is one
         assert "secret-word" not in str(caught.value)
         assert "ann" not in str(caught.value)
+    assert "secret" not in repr(caught.value.__context__)
 
 
 def test_repr_shows_no_secret_and_a_pickle_keeps_it() -> None:
@@ -192,6 +200,16 @@ def test_a_broken_variable_is_named_without_its_secret() -> None:
         ("[::1]:5", "::1", 6, False),
         ("a.test b.test,c.test", "c.test", 1, True),
         ("a.test/nonsense", "a.test", 1, False),
+        ("a.test:", "a.test", 1, True),
+        ("a.test:8O", "a.test", 80, False),
+        ("a.test:99999999", "a.test", 1, False),
+        ("192.0.2.1:80x", "192.0.2.1", 80, False),
+        ("[::1]x", "::1", 1, False),
+        ("[::1", "::1", 1, False),
+        ("[a.test]", "a.test", 1, False),
+        ("*a.test", "a.test", 1, False),
+        ("*.*.test", "a.b.test", 1, False),
+        ("fe80::1", "fe80::1%eth0", 1, True),
         ("localhost", "localhost", 1, True),
         ("", "localhost", 1, False),
         (" , ,", "example.com", 1, False),
@@ -218,6 +236,9 @@ def test_the_environment_says_nothing_about_unix_sockets(monkeypatch) -> None:
         ({"user_timeout": 0}, "user_timeout"),
         ({"user_timeout": True}, "user_timeout"),
         ({"receive_buffer": 0}, "receive_buffer"),
+        ({"receive_buffer": 2**31}, "receive_buffer"),
+        ({"keepalive": 32768}, "keepalive"),
+        ({"user_timeout": 2**31 / 1000}, "user_timeout"),
         ({"send_buffer": 1.5}, "send_buffer"),
     ],
 )
@@ -238,6 +259,14 @@ def test_socket_options_that_cannot_be_are_refused(options, problem: str) -> Non
 )
 def test_a_local_address_has_a_port_or_any(text: str, expected: tuple[str, int]) -> None:
     assert SocketOptions(local_address=text).bind_address == expected
+
+
+def test_the_most_that_socket_options_allow_the_system_takes() -> None:
+    options = SocketOptions(keepalive=32_767, user_timeout=2_147_483, receive_buffer=2**31 - 1)
+    with socket.socket() as sock:
+        options.apply(sock)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 32_767
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2_147_483_000
 
 
 def test_socket_options_reach_the_socket() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal, NoReturn, cast
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from wirelane.core.target import HostPort, parse_target
 from wirelane.errors import UsageError
@@ -26,6 +28,7 @@ _DEFAULT_PORTS: Final[dict[str, int]] = {
 }
 _FORMS: Final = "socks5://host:port, socks5h://, socks4://, socks4a://, http:// or https://, with user:password@ before the host if needed"
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 section 5.6.2
+_PLACE: Final = re.compile(r"(?:\[[^]]*]|[^:/?#]*)(?::[0-9]*)?/?")
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding"})
 _MOST_OCTETS: Final = 255  # of a user and of a password: their length is one octet (RFC 1929 section 2)
 
@@ -163,18 +166,23 @@ def _parse(url: object) -> tuple[ProxyKind, str | None, str | None, HostPort]:
 
 
 def _decode(url: str, text: str) -> str:
-    try:
-        return unquote(text, errors="strict")
-    except UnicodeDecodeError:
+    decoded = None
+    with suppress(UnicodeError):  # which has the text in it, and would be the context of ours
+        decoded = unquote_to_bytes(text).decode()
+    if decoded is None:
         _fail(url, "its user or password is no percent-encoded UTF-8")
+    return decoded
 
 
 def _fail(url: str, problem: str) -> NoReturn:
-    # What stands before the last @ may be a password; so may be anything in a URL that has none.
-    scheme, slashes, rest = url.partition("://")
-    shown = f"{scheme}://" if slashes else ""
-    shown += f"***@{rest.rpartition('@')[2]}" if "@" in url else rest if slashes else scheme
-    raise UsageError(f"{shown[:200]!r} is no proxy: {problem}; write {_FORMS}") from None
+    # What stands before the last @ may be a password; so may be what follows a host and a port ("host:port:user:password").
+    scheme, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
+    _, at, place = rest.rpartition("@")
+    match = _PLACE.match(place)
+    shown = match[0] if match else ""
+    hidden = "***" if shown != place else ""
+    text = f"{scheme}{slashes}{'***@' if at else ''}{shown}{hidden}"
+    raise UsageError(f"{text[:200]!r} is no proxy: {problem}; write {_FORMS}") from None
 
 
 def _check_secret(name: str, value: object, *, http: bool) -> None:
@@ -184,6 +192,10 @@ def _check_secret(name: str, value: object, *, http: bool) -> None:
         raise UsageError(f"ProxyConfig {name} must be text, not {type(value).__name__}")
     if any(character < " " or character == "\x7f" for character in value):
         raise UsageError(f"ProxyConfig {name} must have no control characters")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise UsageError(
+            f"ProxyConfig {name} must be Unicode text: it has half a character (a lone surrogate)"
+        )
     if not http and not value.isascii():
         raise UsageError(f"ProxyConfig {name} must be ASCII for a SOCKS proxy")
     if not http and len(value) > _MOST_OCTETS:

@@ -38,7 +38,7 @@ class Exceptions:
 
     @classmethod
     def parse(cls, text: str) -> Exceptions:
-        """Return what the value of NO_PROXY means. What is nothing of the known kinds is a name that nobody has."""
+        """Return what the value of NO_PROXY means. What is nothing of the known kinds names nobody."""
         networks: list[IPv4Network | IPv6Network] = []
         addresses: list[tuple[IPv4Address | IPv6Address, int | None]] = []
         names: list[tuple[str, bool, int | None]] = []
@@ -51,12 +51,15 @@ class Exceptions:
                     continue
             except ValueError:
                 pass
-            host, port = _split_port(entry)
+            parts = _split_port(entry)
+            if parts is None:
+                continue
+            host, port = parts
             try:
                 addresses.append((ip_address(host), port))
             except ValueError:
                 below = host.startswith((".", "*."))
-                names.append(("." + host.lstrip("*").strip("."), not below, port))
+                names.append(("." + host.removeprefix("*").strip("."), not below, port))
         return cls(False, tuple(networks), tuple(addresses), tuple(names))
 
     def hold_for(self, target: HostPort) -> bool:
@@ -116,13 +119,23 @@ def _proxy(name: str, text: str) -> ProxyConfig:
         raise UsageError(f"the environment variable {name}: {exc}") from None
 
 
-def _split_port(entry: str) -> tuple[str, int | None]:
-    """Return host and port of an entry; an IPv6 address may stand in brackets, and must if a port follows."""
+def _split_port(entry: str) -> tuple[str, int | None] | None:
+    """Return host and port of an entry; None if it is of no known kind: a slip must not open a direct way.
+
+    An IPv6 address may stand in brackets, and must if a port follows.
+    """
+    host, rest = entry, ""
     if entry.startswith("["):
-        host, _, rest = entry[1:].partition("]")
-        port = rest[1:]
+        host, bracket, rest = entry[1:].partition("]")
+        if not bracket or ":" not in host:
+            return None
     elif entry.count(":") == 1:
-        host, _, port = entry.partition(":")
-    else:
-        return entry, None
-    return host, int(port) if port.isascii() and port.isdigit() else None
+        host, colon, rest = entry.partition(":")
+        rest = colon + rest
+    port = rest.removeprefix(":")
+    well_formed = rest[:1] in {"", ":"} and (
+        not port or (port.isascii() and port.isdigit() and len(port) <= 5)
+    )
+    if not well_formed or "*" in host.removeprefix("*."):
+        return None
+    return host, int(port) if port else None
