@@ -182,7 +182,16 @@ def _refuse_self(sock: socket.socket, endpoint: Endpoint) -> None:
     That is what TCP makes of connecting to a free local port, if the system happens to choose the same one for
     this end (simultaneous open, RFC 9293 section 3.5).
     """
-    if endpoint.family != socket.AF_UNIX and sock.getsockname() == sock.getpeername():
+    if endpoint.family == socket.AF_UNIX:
+        return
+    try:
+        itself = sock.getsockname() == sock.getpeername()
+    except OSError as exc:
+        if exc.errno != errno.ENOTCONN:
+            raise
+        # It was accepted, and is gone already.
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from exc
+    if itself:
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
 

@@ -13,15 +13,15 @@ import ssl
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from wirelane.errors import UsageError
 
-__all__ = ["TlsConfig", "client_context", "offered_alpn", "resolve_tls", "server_context"]
+__all__ = ["TOLD_OF_TLS", "TlsConfig", "client_context", "offered_alpn", "resolve_tls", "server_context"]
 
 PathOrPem = str | bytes | os.PathLike[str]
 MinVersion = Literal["1.2", "1.3"]
@@ -29,6 +29,16 @@ MinVersion = Literal["1.2", "1.3"]
 _VERSIONS: dict[str, ssl.TLSVersion] = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _PEM_MARK = "-----BEGIN "
 _MEMORY = "/dev/shm"  # noqa: S108 - preferred to a disk, so that a key that came as bytes never reaches one
+
+TOLD_OF_TLS: Mapping[str, Callable[[ssl.SSLObject], Any]] = {
+    "ssl_object": lambda tls: tls,
+    "sslcontext": lambda tls: tls.context,
+    "peercert": lambda tls: tls.getpeercert(),
+    "cipher": lambda tls: tls.cipher(),
+    "alpn": lambda tls: tls.selected_alpn_protocol(),
+    "tls_version": lambda tls: tls.version(),
+}
+"""What `get_extra_info` tells of TLS: the names of asyncio, and two more."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

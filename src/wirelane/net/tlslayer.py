@@ -26,6 +26,7 @@ from typing import Any
 from wirelane.core.target import HostPort
 from wirelane.errors import ClosedError, ConnectionLost, TlsError, UsageError
 from wirelane.net.below import Below
+from wirelane.net.tls import TOLD_OF_TLS
 from wirelane.net.tlserrors import RECORD_HEADER, explain, plaintext
 
 __all__ = ["TlsTransport", "address_text"]
@@ -110,6 +111,7 @@ class TlsTransport(asyncio.Transport):
         self._holding = adopted is not None
         self._held: list[bytes] = []
         self._established = False
+        self._concealed = False
         self._received = False
         self._raw_eof = False
         self._read_end: Exception | bool = False
@@ -241,28 +243,21 @@ class TlsTransport(asyncio.Transport):
         return self._protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what is known about the connection.
+        """Return what is known about the connection; of TLS nothing after `conceal`.
 
         "ssl_object", "peercert" (a dict; empty if it was not verified), "cipher", "alpn" and "tls_version"; all
         else is asked of the transport below ("socket", "peername", ...).
         """
-        if name == "ssl_object":
-            return self._tls
-        if name == "sslcontext":
-            return self._tls.context
-        if self._established:
-            match name:
-                case "peercert":
-                    return self._tls.getpeercert()
-                case "cipher":
-                    return self._tls.cipher()
-                case "alpn":
-                    return self._tls.selected_alpn_protocol()
-                case "tls_version":
-                    return self._tls.version()
+        if name in TOLD_OF_TLS:  # and never asked below, where there may be TLS with somebody else
+            known = self._established or name in {"ssl_object", "sslcontext"}
+            return TOLD_OF_TLS[name](self._tls) if known and not self._concealed else default
         return default if self._raw is None else self._raw.get_extra_info(name, default)
 
     # ------------------------------------------------------------------ for those who make it
+
+    def conceal(self) -> None:
+        """Tell no more of this TLS: it is with a proxy, and what goes through is with the server behind it."""
+        self._concealed = True
 
     def attach(self, protocol: asyncio.Protocol) -> None:
         """Give the connection its protocol; called from `on_ready`."""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from wirelane.core.deadline import Deadline
 from wirelane.core.delimiters import at_least
 from wirelane.errors import ClosedError, ConnectionLost, SendTimeout, UsageError
+from wirelane.net.tlslayer import TlsTransport
 from wirelane.tcp.sending import SLICE
 
 if TYPE_CHECKING:
@@ -176,8 +177,9 @@ class _Sending:
     def served(self) -> bool:
         """Whether the system can write to this connection past the transport: nothing of ours lies in between."""
         wire = self._wire
-        between = wire.get_extra_info("ssl_object") or wire.get_extra_info("trace")
-        return hasattr(os, "sendfile") and between is None and wire.get_extra_info("socket") is not None
+        # By its class: a layer for the TLS of a proxy does not say what it is.
+        between = isinstance(wire, TlsTransport) or wire.get_extra_info("trace") is not None
+        return hasattr(os, "sendfile") and not between and wire.get_extra_info("socket") is not None
 
     async def by_the_system(self) -> None:
         """Send until the end, or until the system says that it does not serve such a file."""

@@ -27,6 +27,7 @@ ANSWERS = [
         b'HTTP/1.1 407 No\r\nProxy-Authenticate: NTLM\r\nProxy-Authenticate: Basic realm="x"\r\n\r\n',
         Answer(407, "No", ("ntlm", "basic")),
     ),
+    (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", Answer(101, "Switching")),
     (b"HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n", Answer(302, "Found")),
 ]
 
@@ -121,3 +122,10 @@ def test_an_authorization_of_ones_own_replaces_basic() -> None:
     request = connect_request(proxy, HostPort("h.test", 1))
     assert request.count(b"Proxy-Authorization") == 1
     assert b"Bearer x" in request
+
+
+def test_a_secret_header_that_is_given_back_without_its_scheme_is_not_shown() -> None:
+    proxy = ProxyConfig("http://p:1", headers={"Proxy-Authorization": "Bearer c0ffee"})
+    answer = AnswerReader(proxy).feed(b"HTTP/1.1 407 c0ffee is wrong\r\n\r\n")
+    assert answer is not None
+    assert "c0ffee" not in answer.reason

@@ -7,16 +7,31 @@ import logging
 import pickle
 import socket
 import ssl
+import struct
 import threading
 from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from support.net_support import Authority, descriptors, descriptors_back, raw_server, settle, sweep
+from support.net_support import Authority, Recorder, descriptors, descriptors_back, raw_server, settle, sweep
 from support.proxy_support import RelayProxy, relay_proxy
-from wirelane import ProxyConfig, ProxyError, ResolveError, TlsConfig, TlsError, UsageError, tcp
+from wirelane import (
+    Limits,
+    ProxyConfig,
+    ProxyError,
+    ResolveError,
+    SocketOptions,
+    TlsConfig,
+    TlsError,
+    UsageError,
+    grpc,
+    tcp,
+)
 from wirelane.core.target import HostPort
 from wirelane.errors import WirelaneError
+from wirelane.net.carry import SocketCarrier, plain
+from wirelane.net.connect import Dialing, connect
+from wirelane.net.proxy.tunnel import Tunnel
 
 
 async def greet(connection: tcp.Connection) -> None:
@@ -165,6 +180,34 @@ async def test_an_https_proxy_is_spoken_to_in_tls(greeter, authority: Authority)
             await talk(connection)
 
 
+async def test_tls_with_a_proxy_is_none_with_the_server(authority: Authority, tmp_path) -> None:
+    """What is sent to the server can be read behind the proxy, and TLS with the server can be put on."""
+    file = tmp_path / "file"
+    file.write_bytes(b"out of a file\n")
+
+    async def serve(connection: tcp.Connection) -> None:
+        async for line in connection.lines():
+            await connection.send_line(line)
+            if line == "starttls":
+                await connection.start_tls(authority.server("localhost"))
+
+    async with tcp.Server(serve).listen("127.0.0.1:0") as listening:
+        async with relay_proxy("http", tls=server_context(authority, "127.0.0.1")) as proxy:
+            config = ProxyConfig(proxy.url(), tls=TlsConfig(ca=authority.pem))
+            async with tcp.connect(f"localhost:{listening.port}", proxy=config) as connection:
+                assert (connection.tls, connection.cipher, connection.peer_certificate) == (False, None, None)
+                assert "TLS" not in repr(connection)
+                await connection.send_file(file)
+                assert await connection.read_line(timeout=10) == "out of a file"
+                await connection.send_line("starttls")
+                assert await connection.read_line(timeout=10) == "starttls"
+                await connection.start_tls(TlsConfig(ca=authority.pem))
+                assert connection.tls
+                assert "localhost" in str(connection.peer_certificate)
+                await connection.send_line("x")
+                assert await connection.read_line(timeout=10) == "x"
+
+
 async def test_tls_goes_through_every_kind_and_is_verified_by_the_name_of_the_server(
     authority: Authority,
 ) -> None:
@@ -269,6 +312,61 @@ async def test_much_behind_the_answer_is_bounded_and_whole() -> None:
             assert await connection.read_until_eof(timeout=10) == much
 
 
+async def test_what_nobody_reads_stays_with_the_proxy_even_if_much_came_with_the_answer() -> None:
+    taken = 0
+
+    async def answer(sock: socket.socket) -> None:
+        nonlocal taken
+        loop = asyncio.get_running_loop()
+        await loop.sock_recv(sock, 4096)
+        await loop.sock_sendall(sock, b"HTTP/1.1 200 OK\r\n\r\n" + bytes(200_000))
+        with suppress(ConnectionError):
+            while taken < 64_000_000:
+                await loop.sock_sendall(sock, bytes(1_000_000))
+                taken += 1_000_000
+
+    async with raw_server(answer) as address:
+        limits = Limits(read_buffer=1000)
+        connection = await tcp.connect("127.0.0.1:1", proxy=f"http://{address}", limits=limits)
+        await settle(1000)
+        assert connection.buffered < 1_000_000
+        connection.abort()
+    assert taken < 64_000_000
+
+
+async def test_what_came_before_the_connection_was_lost_is_handed_over() -> None:
+    """Whatever the event loop, although nothing can be asked of a transport any more that is lost."""
+
+    async def answer(sock: socket.socket) -> None:
+        await asyncio.get_running_loop().sock_sendall(sock, b"yeswelcome")
+        await asyncio.get_running_loop().sock_recv(sock, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    class Watched(Tunnel):
+        gone = asyncio.Event()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self.gone.set()
+
+    async with raw_server(answer) as address:
+        options = SocketOptions()
+        carrier = SocketCarrier(await connect(Dialing(address, options)), options)
+        _, tunnel = await plain(Watched, carrier)
+        assert await tunnel.read_exactly(3) == b"yes"
+        await tunnel.write(b"x")
+        await tunnel.gone.wait()
+        await tunnel.write(b"dropped")
+        recorder = Recorder()
+        transport = await tunnel.put(recorder)
+        assert (recorder.events, bytes(recorder.received)) == (["made", "data", "lost"], b"welcome")
+        assert isinstance(recorder.error, ConnectionResetError)
+        assert transport.is_closing()
+        assert transport.get_extra_info("peername")[1] == address.port
+        transport.write(b"dropped")
+        transport.abort()
+
+
 @pytest.mark.parametrize("kind", ["socks5", "http", "https", "chain"])
 async def test_a_connect_cancelled_at_any_await_leaves_nothing(
     authority: Authority, greeter, kind: str
@@ -291,6 +389,43 @@ async def test_a_connect_cancelled_at_any_await_leaves_nothing(
         steps = await sweep(connect, lambda connection: connection.abort())
         assert steps >= 3
         await settle()
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:1", "env"])
+def test_no_proxy_leads_to_an_address_with_a_zone(proxy: str, monkeypatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    for make in (tcp.connect, grpc.Channel):
+        with pytest.raises(UsageError, match="has a zone"):
+            make("[fe80::1%eth0]:1", proxy=proxy)
+    monkeypatch.setenv("NO_PROXY", "fe80::/10")
+    if proxy == "env":
+        tcp.connect("[fe80::1%eth0]:1", proxy=proxy)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [(b"", "without an answer"), (b"HTTP/1.1 200 OK\r\n", "before its answer was complete")],
+)
+async def test_a_proxy_that_ends_says_how_far_it_came(said: bytes, told: str) -> None:
+    async def answer(sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.sock_recv(sock, 4096)
+        await loop.sock_sendall(sock, said)
+
+    async with raw_server(answer) as address:
+        with pytest.raises(ProxyError, match=f"it closed the connection {told}"):
+            await tcp.connect("127.0.0.1:1", proxy=f"http://{address}")
+
+
+async def test_an_https_proxy_that_speaks_no_tls_is_told_so_with_what_to_write() -> None:
+    async def answer(sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.sock_recv(sock, 4096)
+        await loop.sock_sendall(sock, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with raw_server(answer) as address:
+        with pytest.raises(ProxyError, match=f"plaintext.*is written http://{address}"):
+            await tcp.connect("127.0.0.1:1", proxy=f"https://{address}")
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", ["http://127.0.0.1:1", "http://127.0.0.1:2"]])

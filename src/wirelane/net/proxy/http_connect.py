@@ -23,6 +23,9 @@ MAX_HEAD: Final = 8192  # what Apache's LimitRequestLine and nginx' header buffe
 MAX_LINES: Final = 100  # Apache's LimitRequestFields
 
 _HIDDEN: Final = "(words that are not shown, as they may hold a secret)"
+_SWITCHING: Final = (
+    101  # the last of HTTP on its connection (RFC 9110 section 15.2.2), and nobody asked for it
+)
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: ([^\r\n\0]*))?")
 _FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*)")
 
@@ -72,7 +75,8 @@ class AnswerReader:
     def __init__(self, proxy: ProxyConfig | None = None) -> None:
         self._secrets: tuple[bytes, ...] = ()
         if proxy is not None:
-            told = [value for _, value in proxy.header_pairs]
+            # Of "Basic dTpw", the last word is the secret one.
+            told = [value.split(" ")[-1] for _, value in proxy.header_pairs]
             if proxy.username is not None:
                 told += [proxy.username, proxy.password or "", _basic(proxy)]
             self._secrets = tuple(secret.encode() for secret in told if secret)
@@ -137,7 +141,7 @@ class AnswerReader:
                 self._schemes.append(match[2].decode("latin-1").split(" ")[0].lower())
         else:
             (status, reason), self._status = self._status, None
-            if status >= 200:
+            if status >= 200 or status == _SWITCHING:
                 return Answer(status, reason, tuple(self._schemes))
             self._schemes.clear()
         return None

@@ -52,16 +52,24 @@ class Route:
         """Return the proxies on the way to `address`, the first to connect to first; empty: none.
 
         Raises:
-            UsageError: There is no way through a proxy to a Unix socket.
+            UsageError: No proxy leads to a Unix socket, or to an address with a zone.
         """
         if isinstance(address, UnixPath):
             if self.chain:
                 raise UsageError(f"{address} is on this machine: no proxy leads to it; leave proxy= out")
             return ()
+        chain = self.chain
         if self.environment is not None:
             proxy = self.environment.proxy_for(address)
-            return () if proxy is None else (proxy,)
-        return self.chain
+            chain = () if proxy is None else (proxy,)
+        if (
+            chain and "%" in address.host
+        ):  # RFC 4007 section 6: zones of different machines have nothing in common
+            raise UsageError(
+                f"{address} has a zone, which names an interface of this machine: no proxy leads to it; leave proxy= out, "
+                "or name it in NO_PROXY"
+            )
+        return chain
 
     def __bool__(self) -> bool:
         return bool(self.chain) or self.environment is not None
@@ -166,7 +174,7 @@ class _Hop:
                 alpn_required=False,
             )
         except (TlsError, ConnectionLost) as exc:
-            raise self._error(str(exc), hint=getattr(exc, "hint", None)) from exc
+            raise self._error(exc.message, hint=_tls_hint(exc, proxy)) from exc
         return tunnel
 
     async def ask(self, tunnel: Tunnel, target: HostPort) -> None:
@@ -226,6 +234,16 @@ class _Hop:
             code=code,
             hint=hint,
         )
+
+
+def _tls_hint(exc: TlsError | ConnectionLost, proxy: ProxyConfig) -> str | None:
+    """Return what to try when TLS with the proxy itself fails: the settings for the server's TLS do not hold for it."""
+    hint = exc.hint if isinstance(exc, TlsError) else None
+    if hint is None:
+        return None
+    if "without TLS" in hint:
+        return f"a proxy without TLS is written http://{proxy.address}"
+    return f"ProxyConfig(..., tls=...) is for this proxy: {hint.removesuffix(', or the option --cacert')}"
 
 
 def _tls_name(proxy: ProxyConfig) -> str:

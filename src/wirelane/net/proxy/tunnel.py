@@ -11,6 +11,7 @@ from typing import cast
 
 from wirelane.errors import ConnectionLost, PeerError
 from wirelane.net.connect import describe_os_error
+from wirelane.net.tlslayer import TlsTransport
 
 __all__ = ["Tunnel"]
 
@@ -22,9 +23,11 @@ class Tunnel(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
+        self._ends: dict[str, object] = {}
         self._buffer = bytearray()
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
+        self._heard = False
         self._ended = False
         self._lost = False
         self._error: Exception | None = None
@@ -33,8 +36,10 @@ class Tunnel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._ends = {name: transport.get_extra_info(name) for name in ("peername", "sockname")}
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         self._buffer += data
         if len(self._buffer) > _MOST and not self._paused and self._transport is not None:
             self._paused = True
@@ -58,8 +63,8 @@ class Tunnel(asyncio.Protocol):
     # -- what is said to the proxy
 
     async def write(self, data: bytes) -> None:
-        """Send a request; it is small, and the socket's own buffer takes it."""
-        if self._transport is not None:
+        """Send a request; it is small, and the socket's own buffer takes it. That the proxy is gone, reading tells."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     async def read_exactly(self, n: int) -> bytes:
@@ -83,9 +88,9 @@ class Tunnel(asyncio.Protocol):
     async def _more(self) -> None:
         if self._ended:
             if self._error is not None:
-                text = f"connection lost: {describe_os_error(self._error)}"
-                raise ConnectionLost(text, partial=bytes(self._buffer)) from self._error
-            raise PeerError(f"it closed the connection after {len(self._buffer)} bytes of its answer")
+                raise ConnectionLost(f"connection lost: {describe_os_error(self._error)}") from self._error
+            when = "before its answer was complete" if self._heard else "without an answer"
+            raise PeerError(f"it closed the connection {when}")
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -98,18 +103,21 @@ class Tunnel(asyncio.Protocol):
         """Give the transport to `protocol`, and to it what has come behind the proxy's answer."""
         transport = self._transport
         assert transport is not None
+        if isinstance(transport, TlsTransport):
+            transport.conceal()
+        if self._lost:
+            transport = _Gone(self._ends)
         transport.set_protocol(protocol)
+        if self._paused and not self._ended and not transport.is_closing():
+            transport.resume_reading()  # first, as the protocol may pause it; nothing comes before the next turn
         protocol.connection_made(transport)
         if self._buffer:
             protocol.data_received(bytes(self._buffer))
             self._buffer.clear()
         if self._lost:
             protocol.connection_lost(self._error)
-        elif self._ended:
-            if not protocol.eof_received() and not transport.is_closing():
-                transport.close()
-        elif self._paused and not transport.is_closing():
-            transport.resume_reading()
+        elif self._ended and not protocol.eof_received() and not transport.is_closing():
+            transport.close()
         return transport
 
     async def close(self) -> None:
@@ -119,3 +127,49 @@ class Tunnel(asyncio.Protocol):
         """Cut the connection to the proxy."""
         if self._transport is not None and not self._lost:
             self._transport.abort()
+
+
+class _Gone(asyncio.Transport):
+    """What a protocol gets for a connection that is lost already, but has said something: uvloop's own would raise."""
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    def is_closing(self) -> bool:
+        return True
+
+    def is_reading(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        """Nothing: nothing comes."""
+
+    def resume_reading(self) -> None:
+        """Nothing: nothing comes."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Drop it, as any transport does that is lost."""
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        """Nothing: it is ended."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nothing: nothing is kept."""
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return 0, 0
+
+    def close(self) -> None:
+        """Nothing: it is closed."""
+
+    def abort(self) -> None:
+        """Nothing: it is closed."""
