@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 import subprocess
 import sys
@@ -277,17 +278,28 @@ def test_options_that_make_no_sense(served: Served, arguments: list[str], proble
     wirelane("tcp", served.tcp, *arguments).failed(2, problem)
 
 
-def test_what_comes_is_printed_while_a_file_is_still_sent(served: Served, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ends", "code"), [(["--until-eof", "--idle", "0.5"], 1), (["--max-bytes", "25500000"], 0)]
+)
+def test_a_reply_that_comes_while_a_file_is_sent_is_read(
+    served: Served, tmp_path: Path, ends: list[str], code: int
+) -> None:
     """A server that answers as it goes reads no more before its answers are read."""
     sent = tmp_path / "sent"
     sent.write_bytes(bytes(range(1, 256)) * 100_000)
     got = tmp_path / "got"
-    done = wirelane(
-        "tcp", served.tcp, "-d", f"@{sent}", "--until-eof", "--idle", "0.5", "--timeout", "40", "-o", str(got)
-    )
-    assert done.code == 1
-    assert "silent for 0.5 s" in done.err
+    done = wirelane("tcp", served.tcp, "-d", f"@{sent}", *ends, "--timeout", "40", "-o", str(got))
+    assert done.code == code
+    assert ("silent for 0.5 s" in done.err) is bool(code)
     assert got.read_bytes() == sent.read_bytes()
+
+
+def test_interactive_does_without_standard_input(served: Served) -> None:
+    line = shlex.join([*command(), "tcp", served.tcp, "-i", "-d", "last"])
+    done = subprocess.run(
+        ["sh", "-c", f"{line} <&-"], capture_output=True, text=True, check=False, env=environment()
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "last\n", "")
 
 
 def test_what_came_is_printed_although_not_all_could_be_sent(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def _mend_streams() -> None:
         except OSError:
             # The lowest number that is free is this one. A socket must not get it: libuv aborts when it closes one.
             os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115  (for the rest of the process)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

@@ -55,16 +55,17 @@ class Reply:
     idle: float | None = None
     encoding: str | None = None
 
-    async def read(self, connection: Connection) -> bytes:
-        """Read a reply that ends with a marker, or after so many bytes."""
+    async def read(self, connection: Connection, *, in_time: bool = True) -> bytes:
+        """Read a reply that ends with a marker, or after so many bytes; `in_time`: as the times say."""
+        timeout, idle = (self.timeout, self.idle) if in_time else (None, None)
         texts = [each for each in self.markers if isinstance(each, str)]
         if texts and self.encoding is not None and self.max_bytes is None:
             # Looked for at whole code units; what is no text comes back as the bytes that it was.
             line = await connection.read_line(
                 self.encoding,
                 texts,
-                timeout=self.timeout,
-                idle_timeout=self.idle,
+                timeout=timeout,
+                idle_timeout=idle,
                 keep_marker=True,
                 errors="surrogateescape",
             )
@@ -73,7 +74,7 @@ class Reply:
             each if isinstance(each, bytes) else _without_mark(each, str(self.encoding))
             for each in self.markers
         ]
-        return await connection.read(self.max_bytes, markers or None, self.timeout, idle_timeout=self.idle)
+        return await connection.read(self.max_bytes, markers or None, timeout, idle_timeout=idle)
 
 
 def _without_mark(text: str, encoding: str) -> bytes:
@@ -198,26 +199,21 @@ class Talk:
     # -- one reply
 
     async def _print_reply(self, connection: Connection, said: AsyncGenerator[bytes, None]) -> int:
-        reply = self._reply
         try:
-            if reply.until_eof:
-                await self._send_and_print(connection, said)
-                await self._print_all(connection)
-            else:
-                await self._send(connection, said, reply.timeout)
-                self._print(await reply.read(connection))
+            if not await self._send_and_print(connection, said):
+                await self._print_it(connection)
         except _INCOMPLETE as error:
             # What a send raises knows nothing of what has come.
             return self._incomplete(error, getattr(error, "partial", b"") or connection.peek())
         return 0
 
-    async def _send_and_print(self, connection: Connection, said: AsyncGenerator[bytes, None]) -> None:
-        """Send, and print what comes meanwhile: some peers read no more before their answers are read."""
+    async def _send_and_print(self, connection: Connection, said: AsyncGenerator[bytes, None]) -> bool:
+        """Send, and print a reply that comes meanwhile: some peers read no more before it is read. Whether it came."""
         sender = asyncio.create_task(
             self._send(connection, said, self._reply.timeout), name="wirelane tcp: send what is said"
         )
         printer = asyncio.create_task(
-            self._print_what_comes(connection), name="wirelane tcp: print meanwhile"
+            self._print_it(connection, in_time=False), name="wirelane tcp: print meanwhile"
         )
         try:
             await asyncio.wait((sender, printer), return_when=asyncio.FIRST_COMPLETED)
@@ -227,15 +223,23 @@ class Talk:
             sender.result()
         finally:
             await _end(sender, printer)
+        if printer.cancelled():
+            return False
+        printer.result()
+        return True
 
-    async def _print_what_comes(self, connection: Connection) -> None:
-        while chunk := await connection.read():
-            self._print(chunk)
+    async def _print_it(self, connection: Connection, *, in_time: bool = True) -> None:
+        """Print the reply; `in_time`: as the times say."""
+        if self._reply.until_eof:
+            await self._print_all(connection, in_time=in_time)
+        else:
+            self._print(await self._reply.read(connection, in_time=in_time))
 
-    async def _print_all(self, connection: Connection) -> None:
-        deadline = Deadline.after(self._reply.timeout)
+    async def _print_all(self, connection: Connection, *, in_time: bool = True) -> None:
+        timeout, idle = (self._reply.timeout, self._reply.idle) if in_time else (None, None)
+        deadline = Deadline.after(timeout)
         while chunk := await connection.read(
-            timeout=None if deadline is None else deadline.remaining(), idle_timeout=self._reply.idle
+            timeout=None if deadline is None else deadline.remaining(), idle_timeout=idle
         ):
             self._print(chunk)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from wirelane.errors import UsageError
 
-__all__ = ["TRACE_BYTES", "TRACE_DATA", "TRACE_ENTRIES", "Limits"]
+__all__ = ["POOL_BACKOFF", "TRACE_BYTES", "TRACE_DATA", "TRACE_ENTRIES", "Limits"]
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
@@ -22,6 +22,10 @@ _GIB: Final = 1024 * _MIB
 TRACE_ENTRIES: Final = 1000  # ours: grpc-go's channelz keeps 30 events, and those are rarer
 TRACE_BYTES: Final = _MIB  # ours
 TRACE_DATA: Final = 4 * _KIB  # ours: a page
+
+# Seconds between two attempts of a pool to connect, at most. HikariCP's: those who wait for a pool have seconds, not gRPC's two
+# minutes, and there is one attempt at a time.
+POOL_BACKOFF: Final = 5.0
 
 # Fields whose range is narrower than "more than nothing": (least, most).
 _RANGES: Final[dict[str, tuple[int, int | None]]] = {

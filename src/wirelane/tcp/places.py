@@ -5,7 +5,7 @@ Contract:
 - At most `size` connections exist at any moment: in use, idle, being opened, or being closed.
 - Who comes first is served first, by a connection that is given back or by one that was made, whichever comes sooner.
 - Connections are made by tasks of the pool, for those who wait; nobody's cancellation wastes one. After a failure there
-  is one attempt at a time, with the backoff of gRPC from one to the next; until it is time nobody tries.
+  is one attempt at a time, with a backoff from one to the next; until it is time nobody tries.
 - All is done synchronously but connecting, checking and closing: a caller that is cancelled leaves nothing half-done.
 """
 
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from wirelane.core.backoff import Backoff
 from wirelane.core.keepalive import spread
+from wirelane.core.limits import POOL_BACKOFF
 from wirelane.core.sampling import Sampler
 from wirelane.errors import ClosedError, PoolTimeout, UsageError, WirelaneError
 
@@ -112,7 +113,7 @@ class Places:
         self._max_idle = _NEVER if max_idle is None else max_idle
         self._max_lifetime = max_lifetime
         self._loop = asyncio.get_running_loop()
-        self._backoff = Backoff()
+        self._backoff = Backoff(POOL_BACKOFF)
         self._failed_at = -_NEVER
         self._retry_at = -_NEVER
         self._retry: asyncio.TimerHandle | None = None
@@ -385,9 +386,11 @@ class Places:
         self._left()
 
     def abort(self, *, closing: bool = False) -> None:
-        """Cut the connections that are in use; those as well that are being closed?"""
+        """Cut the connections that are in use, whatever their blocks go on to do; those as well that are being closed?"""
         for member in (*self.in_use, *(self.closing.values() if closing else ())):
             member.connection.abort()
+        self.in_use.clear()
+        self._left()
 
     async def wait_empty(self, timeout: float | None) -> bool:
         """After `close`, wait until no connection is left; whether that came about in time."""

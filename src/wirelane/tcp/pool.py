@@ -16,8 +16,8 @@ What a user can rely on:
   listens to idle connections, and looks at the socket once more. What only a conversation can tell is for `check`.
 - Never more than `size` connections at once. Who waits is served in order. What was used last is used next, so that
   those that are not needed become idle, and are closed after `max_idle`.
-- A server that cannot be reached is tried again with the backoff of gRPC, by one attempt at a time, as long as somebody
-  waits. Who gave a timeout waits that long, through failures, and then gets the last of them; who gave none gets
+- A server that cannot be reached is tried again with a backoff of up to five seconds, by one attempt at a time, as long as
+  somebody waits. Who gave a timeout waits that long, through failures, and then gets the last of them; who gave none gets
   that of the attempt that was made for him.
 - A caller that is cancelled, wherever it waits, loses nothing for others: no connection, no place, no turn.
 

@@ -452,6 +452,18 @@ async def test_after_the_grace_connections_are_cut() -> None:
         await until(lambda: there.ends == ["ConnectionLost"])
 
 
+async def test_a_close_does_not_wait_for_what_a_block_does_after_its_connection_was_cut() -> None:
+    """It may be the block that closes the pool."""
+    async with backend() as (there, address):
+        pool = tcp.Pool(address, limits=Limits(close_timeout=1000.0))
+        async with pool.connection() as connection:
+            await pool.close(grace=0.01)
+            await until(lambda: there.ends == ["ConnectionLost"])
+            with pytest.raises(ClosedError):
+                await connection.send(b"x")
+        assert (pool.stats.in_use, pool.stats.discarded) == (0, 1)
+
+
 async def test_those_who_wait_hear_that_the_pool_was_closed() -> None:
     async with pooled(size=1) as (pool, _):
         async with pool.connection():

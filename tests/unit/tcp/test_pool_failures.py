@@ -26,6 +26,7 @@ from wirelane.errors import (
     TlsError,
     UsageError,
 )
+from wirelane.tcp import places
 
 if TYPE_CHECKING:
     from conftest import Certificates
@@ -35,6 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.005) -> None:
     """Let attempts to connect follow each other at this pace."""
     monkeypatch.setattr(Backoff, "INITIAL", seconds)
     monkeypatch.setattr(Backoff, "MAXIMUM", 2 * seconds)
+    monkeypatch.setattr(places, "POOL_BACKOFF", 2 * seconds)
 
 
 def nobody() -> tuple[socket.socket, str]:
