@@ -33,6 +33,7 @@ async def start_tls(
     *,
     server_side: bool = False,
     server_name: str | None = None,
+    peer: str | None = None,
     alpn: Sequence[str] = (),
     alpn_required: bool = True,
     timeout: float | None = 10.0,
@@ -53,6 +54,7 @@ async def start_tls(
         transport: Any; TLS inside TLS works. After a failure or a cancellation it is closed, and the protocol gets
             `connection_lost`.
         server_name: The name to ask for and check where `tls` has none; None: the address of the peer.
+        peer: The other end, for messages; None: its address, which behind a proxy is the proxy's.
         alpn_required: Fail if the server takes none of `alpn`.
         timeout: Seconds for the handshake; None: no limit.
         received: What came already after the agreement: the beginning of the peer's handshake, if it is honest.
@@ -69,7 +71,7 @@ async def start_tls(
         raise ClosedError("cannot start TLS: the connection is closed")
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
-    peer = address_text(transport.get_extra_info("peername"))
+    peer = peer or address_text(transport.get_extra_info("peername"))
     name = (tls.server_name if isinstance(tls, TlsConfig) else None) or server_name or _host(transport)
     offered = offered_alpn(tls, alpn)
 

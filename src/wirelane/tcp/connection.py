@@ -95,7 +95,9 @@ class Connection(Reading, Writing):
             raise UsageError("start_tls needs TLS settings, not False")
         if server_name is None and not self._server_side:
             server_name = self._name
-        await self._protocol.start_tls(settings, server_side=self._server_side, server_name=server_name)
+        await self._protocol.start_tls(
+            settings, server_side=self._server_side, server_name=server_name, peer=str(self._peer)
+        )
 
     @property
     def tls(self) -> bool:

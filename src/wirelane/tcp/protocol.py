@@ -419,7 +419,7 @@ class TcpProtocol(asyncio.Protocol):
     # -- TLS
 
     async def start_tls(
-        self, tls: TlsConfig | ssl.SSLContext, *, server_side: bool, server_name: str | None
+        self, tls: TlsConfig | ssl.SSLContext, *, server_side: bool, server_name: str | None, peer: str
     ) -> None:
         """Put TLS between the transport and this; nobody reads or sends meanwhile. A failure closes the connection."""
         self.check_reader()
@@ -440,6 +440,7 @@ class TcpProtocol(asyncio.Protocol):
                 tls,
                 server_side=server_side,
                 server_name=server_name,
+                peer=peer,
                 timeout=self.limits.handshake_timeout,
                 received=received,
             )

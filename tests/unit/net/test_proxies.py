@@ -266,6 +266,32 @@ async def test_a_refused_server_behind_an_https_proxy_leaves_no_socket_though_th
             await holding
 
 
+async def test_names_that_take_too_long_are_told_apart_from_a_proxy_that_is_silent(monkeypatch) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: answer.wait(30) and [])
+    try:
+        with pytest.raises(
+            ProxyError, match=r"connect: cannot .* proxy\.test:1: resolving the name took longer"
+        ):
+            await tcp.connect("server.test:1", proxy="http://proxy.test:1", connect_timeout=0.05)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            with pytest.raises(ProxyError, match="resolving the name of the server took longer") as caught:
+                await tcp.connect("server.test:1", proxy=f"socks4://127.0.0.1:{port}", connect_timeout=0.5)
+        assert caught.value.step == "resolve"
+    finally:
+        answer.set()
+
+
+async def test_start_tls_speaks_of_the_server_and_not_of_the_proxy(greeter, authority: Authority) -> None:
+    async with relay_proxy("http") as proxy:
+        address = f"127.0.0.1:{greeter.port}"
+        async with tcp.connect(address, proxy=proxy.url()) as connection:
+            await connection.send_line("x")
+            with pytest.raises(TlsError, match=f"the server at {address} speaks plaintext"):
+                await connection.start_tls(authority.client())
+
+
 @pytest.mark.parametrize("kind", ["socks4", "socks5", "http", "https"])
 async def test_a_silent_proxy_is_given_up_in_time(kind: str) -> None:
     async def silence(sock: socket.socket) -> None:

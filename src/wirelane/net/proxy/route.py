@@ -139,6 +139,7 @@ class _Hop:
         self._proxy = proxy
         self._dialing = dialing
         self._step = "connect"
+        self._reaching: Dialing | None = None
 
     def _at(self, step: str) -> None:
         self._step = step
@@ -146,13 +147,21 @@ class _Hop:
 
     def late(self, seconds: float) -> ProxyError:
         """Return the error for a step that took too long."""
+        if self._reaching is not None:
+            return self._error(str(self._reaching.timed_out(seconds)))
+        if self._step == "resolve":  # which this machine does, and has not asked the proxy yet
+            return self._error(
+                f"resolving the name of the server took longer than {seconds:g} s",
+                hint="check the DNS servers of this machine, or leave the name to a proxy that resolves it",
+            )
         return self._error(f"no answer within {seconds:g} s", hint="check that it is up, and of this kind")
 
     async def reach(self, options: SocketOptions) -> Carrier:
         """Connect to the proxy itself."""
         self._at("connect")
+        self._reaching = Dialing(self._proxy.address, options)
         try:
-            return SocketCarrier(await connect(Dialing(self._proxy.address, options)), options)
+            return SocketCarrier(await connect(self._reaching), options)
         except (ConnectError, ResolveError) as exc:
             raise self._error(str(exc)) from exc
 
