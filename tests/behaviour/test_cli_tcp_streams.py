@@ -290,8 +290,19 @@ def test_a_reply_that_comes_while_a_file_is_sent_is_read(
     got = tmp_path / "got"
     done = wirelane("tcp", served.tcp, "-d", f"@{sent}", *ends, "--timeout", "40", "-o", str(got))
     assert done.code == code
-    assert ("silent for 0.5 s" in done.err) is bool(code)
+    silent = f"error: {served.tcp}: the peer was silent for 0.5 s (--idle) before what was asked for came\n"
+    assert done.err == (silent if code else "")
     assert got.read_bytes() == sent.read_bytes()
+
+
+def test_a_line_that_is_too_long_is_an_error_that_says_what_to_do(served: Served, tmp_path: Path) -> None:
+    sent = tmp_path / "sent"
+    sent.write_bytes(b"a" * 200_000 + b"\n")
+    done = wirelane("tcp", served.tcp, "-d", f"@{sent}")
+    assert (done.code, set(done.out)) == (1, {"a"})
+    assert "no end within 65536 bytes; give --marker and a larger --max-bytes, or --until-eof" in done.err
+    done = wirelane("tcp", served.tcp, "-d", f"@{sent}", "--marker", r"\n", "--max-bytes", "300000")
+    assert (done.code, done.out) == (0, sent.read_text())
 
 
 def test_interactive_does_without_standard_input(served: Served) -> None:

@@ -69,6 +69,13 @@ _AS_OPTIONS: Final = tuple(
         (r"tls=False says no", "--plaintext says no"),
         (r"(sent what is no proper TLS \([^)]*\))", r"\1; if it does not speak TLS, use --plaintext"),
         (r"limits\.(\w+)", r"\1"),
+        (r"\(idle_timeout\)", "(--idle)"),
+        # Of --until-eof all but this was printed before; and what came is seen.
+        (r"; 0 bytes (had arrived|are left)$", ""),
+        (
+            r"no marker within (\d+) bytes \(read_buffer\)",
+            r"the reply has no end within \1 bytes; give --marker and a larger --max-bytes, or --until-eof",
+        ),
     )
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
