@@ -5,65 +5,17 @@ Each rule is held against a plain model that sees the whole stream at once and l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wirelane.core.delimiters import Exactly, Matching, ReadRule, UntilEof, UpTo, line_rule
-from wirelane.core.readbuffer import Markers, ReadBuffer
+from support.reading_models import PATTERNS, Outcome, Read
+from wirelane.core.delimiters import line_rule
+from wirelane.core.readbuffer import ReadBuffer
 from wirelane.errors import CodecError, LimitExceeded
-
-Outcome = tuple[str, bytes]
-
-
-@dataclass(frozen=True)
-class Read:
-    """One read: how the library is asked, and what a reader of the whole stream would expect."""
-
-    markers: tuple[bytes, ...] = ()
-    align: int = 1
-    size: int = 10
-    limit: bool = False
-    keep: bool = True
-    pattern: bytes | None = None
-    to_the_end: bool = False
-
-    def rule(self) -> ReadRule[bytes]:
-        if self.to_the_end:
-            return UntilEof(self.size)
-        if self.pattern is not None:
-            return Matching(self.pattern, max(self.size, 1))
-        if not self.markers:
-            return Exactly(self.size)
-        name = "max_bytes" if self.limit else None
-        return UpTo(
-            Markers.of(self.markers, align=self.align), max(self.size, 1), keep=self.keep, limit_name=name
-        )
-
-    def model(self, rest: bytes) -> tuple[Outcome, int]:
-        """Return what the read gives for the rest of a stream, and how many bytes it takes from it."""
-        size = self.size if self.to_the_end or not (self.markers or self.pattern) else max(self.size, 1)
-        if self.to_the_end:
-            return (("limit", rest[:size]), 0) if len(rest) > size else (("data", rest), len(rest))
-        if self.pattern is not None:
-            for end in range(min(len(rest), size) + 1):
-                found = re.search(self.pattern, rest[:end])
-                if found is not None:
-                    return ("data", rest[: found.end()]), found.end()
-        for end in range(min(len(rest), size) + 1):
-            ending = [m for m in self.markers if rest[:end].endswith(m) and (end - len(m)) % self.align == 0]
-            if ending:
-                return ("data", rest[: end if self.keep else end - max(map(len, ending))]), end
-        if len(rest) < size:
-            return ("end", rest), 0
-        if self.limit or self.pattern is not None:
-            return ("limit", rest[:size]), 0
-        return ("data", rest[:size]), size
 
 
 def expected(stream: bytes, reads: Sequence[Read]) -> tuple[list[Outcome], bytes]:
@@ -115,20 +67,7 @@ def every_cut(stream: bytes) -> Iterator[list[bytes]]:
 alphabet = st.sampled_from(b"ab\r\n")
 streams = st.lists(alphabet, max_size=60).map(bytes)
 markers = st.lists(st.lists(alphabet, min_size=1, max_size=3).map(bytes), min_size=1, max_size=3).map(tuple)
-patterns = st.sampled_from(
-    [
-        rb"\n",
-        rb"a+b",
-        rb"a+",
-        rb"(a|ab)(\n|bb)",
-        rb"a$",
-        rb"\bb\b",
-        rb"a(?=b)",
-        rb"a(?!b)",
-        rb"(?>a|ab)b",
-        rb"(?s)b.*a",
-    ]
-)
+patterns = st.sampled_from(PATTERNS)
 reads = st.one_of(
     st.builds(Read, size=st.integers(0, 12)),
     st.builds(Read, markers=markers, size=st.integers(1, 30), limit=st.booleans(), keep=st.booleans()),
