@@ -27,6 +27,7 @@ from wirelane.core.delimiters import (
     text_markers,
 )
 from wirelane.core.framing import BATCH, PREFIX, MessageReader, frame_message
+from wirelane.core.lengthprefix import ByteOrder, Frame, Prefix, length_prefix
 from wirelane.core.limits import Limits
 from wirelane.core.metadata import Metadata, from_headers, to_headers
 from wirelane.core.percent import decode_message, encode_message
@@ -406,6 +407,13 @@ def _check_fault(reader: MessageReader, fault: str) -> None:
 # -------------------------------------------------------------------------------------------------- delimiters
 
 _MARKERS = (b"\n", b"\r\n", b"\0", b"--", b"aab")
+_PREFIXES: tuple[tuple[Prefix, ByteOrder, bool], ...] = (
+    (1, "big", False),
+    (2, "little", True),
+    (4, "big", True),
+    (8, "big", False),
+    ("varint", "big", False),
+)
 _PATTERNS = (rb"\n", rb"a+b", rb"a$", rb"\bb\b", rb"\d+ ", rb"(?s)b.*a", rb"a(?=b)")
 
 
@@ -438,9 +446,12 @@ def _rule(kind: int, size: int) -> ReadRule[bytes] | ReadRule[str]:
         )
     if choice == 5:
         return Matching(_PATTERNS[variant % len(_PATTERNS)], size + 1)
-    return (
-        UntilEof(size) if choice == 6 else UpTo(Markers.of(b"\n"), 4096, keep=False, limit_name="max_bytes")
-    )
+    if choice == 6:
+        return UntilEof(size)
+    if variant % 2:
+        prefix, order, counts = _PREFIXES[(variant >> 1) % len(_PREFIXES)]
+        return Frame(length_prefix(prefix, order, counts), size, limit_name="max_bytes")
+    return UpTo(Markers.of(b"\n"), 4096, keep=False, limit_name="max_bytes")
 
 
 def _reads(asked: list[tuple[int, int]], pieces: list[bytes], stream: bytes) -> list[object]:
@@ -454,7 +465,7 @@ def _reads(asked: list[tuple[int, int]], pieces: list[bytes], stream: bytes) -> 
         while True:
             try:
                 read: object = rule.take(buffer, eof)
-            except (LimitExceeded, CodecError) as error:
+            except (LimitExceeded, CodecError, PeerError) as error:
                 read = str(error)
             if read is not None or eof:
                 outcomes.append(read)
