@@ -20,8 +20,9 @@ _SOCKS = (
     ProxyConfig("socks5://user:password@p"),
 )
 _TARGET = HostPort("target.test", 443)
+# 1xx heads but 101, which is a refusal, are passed over.
 _HEAD = re.compile(
-    rb"(?s)(?:HTTP/1\.[01] 1[^\n]*\n(?:[^\n]+\n)*?\r?\n)*(HTTP/1\.[01] [2-9].*?\n)(?:[^\n]+\n)*?\r?\n"
+    rb"(?s)(?:HTTP/1\.[01] 1(?!01[ \r\n])[^\n]*\n(?:[^\n]+\n)*?\r?\n)*(HTTP/1\.[01] (?:[2-9]|101).*?\n)(?:[^\n]+\n)*?\r?\n"
 )
 
 

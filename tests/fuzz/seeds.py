@@ -360,6 +360,7 @@ def _answers() -> Iterator[bytes]:
         b"HTTP/1.0 407 No\r\nProxy-Authenticate: Basic realm=x\r\nProxy-Authenticate: NTLM\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\nLink: <x>\n\nHTTP/1.1 204\r\n\r\n\r\n",
         b"HTTP/1.1 502 Bad Gateway\r\n" + b"A: b\r\n" * 99 + b"\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n\r\nhello",
         b"SSH-2.0 200 hi\r\n",
     )
     ipv4, ipv6, name = b"\1" + bytes(6), b"\4" + bytes(18), b"\3\4name\0\0"
