@@ -116,6 +116,12 @@ class Connection(Reading, Writing):
         cipher = self._protocol.info("cipher")
         return cipher if isinstance(cipher, tuple) else None
 
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that both ends agreed on (`TlsConfig(alpn=)`); None without TLS or without an agreement."""
+        chosen = self._protocol.info("alpn")
+        return chosen if isinstance(chosen, str) else None
+
     # -- ends
 
     @property

@@ -50,6 +50,25 @@ def serving(ca: Certificates) -> TlsConfig:
 # -- from the start
 
 
+@pytest.mark.parametrize(("offered", "agreed"), [(("c", "b"), "b"), ((), None)])
+async def test_both_ends_see_the_protocol_that_they_agreed_on(
+    ca: Certificates, offered: tuple[str, ...], agreed: str | None
+) -> None:
+    seen: list[str | None] = []
+
+    async def handle(connection: tcp.Connection) -> None:
+        seen.append(connection.alpn)
+        await connection.send_line("seen")
+
+    both = TlsConfig(cert=ca.server_cert, key=ca.server_key, alpn=("a", "b"))
+    async with tcp.Server(handle, tls=both).listen("127.0.0.1:0") as listening:
+        mine = TlsConfig(ca=ca.ca, alpn=offered)
+        async with tcp.connect(f"127.0.0.1:{listening.port}", tls=mine) as connection:
+            assert connection.alpn == agreed
+            assert await connection.read_line(timeout=10) == "seen"
+    assert seen == [agreed]
+
+
 async def test_a_verified_connection_shows_its_certificate_and_cipher(ca: Certificates) -> None:
     async with pair(server_tls=ca.server_context(), tls=trusting(ca)) as (connection, peer):
         await connection.send_line("secret")
