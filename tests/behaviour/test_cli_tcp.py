@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from support.cli_support import Served, running, serving, wirelane
+from support.cli_support import Served, peer, running, serving, wirelane
 
 
 @pytest.fixture(scope="module")
 def served():
     with serving() as server:
         yield server
-
-
-@contextmanager
-def peer(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Run a server for one connection, which does what it is told and closes."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                answer(connection)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            thread.join(50)
 
 
 def test_text_is_sent_as_a_line_and_a_line_is_printed(served: Served) -> None:

@@ -8,13 +8,11 @@ import stat
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from support.cli_support import Served, serving
+from support.cli_support import Served, peer, serving
 from support.terminal_support import Terminal, terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX's")
@@ -32,24 +30,6 @@ def served():
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WIRELANE_HISTORY", str(tmp_path / "lines"))
     return tmp_path / "lines"
-
-
-@contextmanager
-def peer(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Run a server for one connection, which does what it is told and closes."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                answer(connection)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            thread.join(50)
 
 
 def restored(seen: Terminal) -> bool:

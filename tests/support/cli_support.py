@@ -6,10 +6,11 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,3 +173,21 @@ def serving(*arguments: str) -> Iterator[Served]:
         yield Served(process, plain, tls[1].replace("127.0.0.1", "localhost"), tcp, Path(tls[2] or ""))
         process.interrupt(signal.SIGTERM)
         assert process.code() == 0, process.rest("err")
+
+
+@contextmanager
+def peer(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Run a server for one connection, which does what it is told and closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            thread.join(50)
