@@ -135,3 +135,10 @@ def test_without_a_trace_there_is_none_and_what_is_none_is_refused() -> None:
     for make in (lambda: grpc.Channel("localhost:1", trace=7), lambda: grpc.Server(trace=7)):  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="trace must be"):
             make()
+
+
+async def test_asking_for_a_schema_can_be_traced() -> None:
+    trace = Trace()
+    async with echo_server().listen("127.0.0.1:0") as listening:
+        await grpc.reflect(str(listening.address), trace=trace)
+    assert any("HEADERS stream 1" in line for line in frames(trace, "sent"))

@@ -7,11 +7,15 @@ import contextlib
 import os
 import signal
 import socket
+import threading
+from pathlib import Path
 
 import grpc as grpcio
 import pytest
 
 from support.server_support import (
+    DEMO,
+    DEMO_SERVICE,
     Trail,
     demo_schema,
     demo_server,
@@ -35,8 +39,8 @@ from support.wire_support import (
 )
 from wirelane import grpc
 from wirelane.core.limits import Limits
-from wirelane.errors import ClosedError, ConnectError, PeerError, UsageError
-from wirelane.grpc.server import ServerState
+from wirelane.errors import ClosedError, ConnectError, PeerError, SchemaError, UsageError
+from wirelane.grpc.server import Server, ServerState
 from wirelane.net.tls import TlsConfig
 from wirelane.transport.base import Unavailable
 
@@ -577,3 +581,36 @@ async def test_serve_cancelled_twice_aborts():
         assert (server.calls, server.connections) == (0, 0)
         with pytest.raises(grpcio.aio.AioRpcError):
             await call
+
+
+class _Watched:
+    """A path that remembers which threads asked for it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.threads: set[int] = set()
+
+    def __fspath__(self) -> str:
+        self.threads.add(threading.get_ident())
+        return str(self._path)
+
+
+async def test_schema_of_a_server_is_loaded_in_a_thread_before_it_listens(tmp_path):
+    (tmp_path / "demo.proto").write_text(DEMO)
+    path = _Watched(tmp_path / "demo.proto")
+    server = Server(schema=path)
+    async with server.listen("127.0.0.1:0"):
+        assert server.schema.services() == [DEMO_SERVICE]
+    assert path.threads
+    assert threading.get_ident() not in path.threads
+
+
+async def test_server_whose_schema_does_not_compile_does_not_listen(tmp_path):
+    (tmp_path / "bad.proto").write_text("message {")
+    server = Server(schema=tmp_path / "bad.proto")
+    with pytest.raises(SchemaError, match=r"bad\.proto:1:"):
+        await server.listen("127.0.0.1:0")
+    assert server.state is ServerState.CLOSED
+    with pytest.raises(SchemaError):
+        async with server.listen("127.0.0.1:0"):
+            raise AssertionError("it listens")

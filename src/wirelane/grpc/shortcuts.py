@@ -184,6 +184,7 @@ async def reflect(
     timeout: float | None = None,
     limits: Limits | None = None,
     options: ChannelOptions | None = None,
+    trace: TraceLike = None,
 ) -> Schema:
     """Connect, ask the server for its schema (server reflection, v1 or v1alpha), and close.
 
@@ -197,6 +198,7 @@ async def reflect(
         timeout: Seconds for each reflection call; the default is `limits.schema_timeout` for all.
         limits: As in `Channel`; `max_schema_files` and `max_schema_bytes` bound what is taken.
         options: As in `Channel`.
+        trace: As in `Channel`.
 
     Raises:
         ConnectError, ProxyError, TlsError, ResolveError, PeerError: There is no connection.
@@ -213,6 +215,7 @@ async def reflect(
         timeout=timeout,
         limits=limits,
         options=options,
+        trace=trace,
     )
     async with connecting as channel:
         return channel.schema

@@ -15,7 +15,7 @@ import enum
 import logging
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Self
 
 from wirelane.core.sampling import Sampler
@@ -76,6 +76,7 @@ class Listening:
         grace: float | None,
         reuse_port: bool,
         trace: Trace | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         if not addresses:
             raise UsageError('listen() needs an address, such as "127.0.0.1:50051"')
@@ -93,6 +94,8 @@ class Listening:
         self._options = options
         self._reuse_port = reuse_port
         self._trace = trace
+        # Work that has to be done first and blocks: compiling a schema.
+        self._prepare = prepare
         self._grace = limits.drain_grace if grace is None else grace
         self._servings: list[Serving] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -141,6 +144,7 @@ class Listening:
         Raises:
             OSError: An address cannot be listened at.
             TlsError: The certificates cannot be loaded.
+            SchemaError: The schema of the server does not compile.
             ClosedError: It was drained or aborted meanwhile.
             UsageError: Started before.
         """
@@ -160,6 +164,9 @@ class Listening:
 
         admission = Admission(self.limits.max_connections, self.limits.max_connections_per_peer)
         try:
+            if self._prepare is not None:
+                await asyncio.to_thread(self._prepare)
+                self._check_started()
             for address in self._asked:
                 serving = await serve(
                     address,
@@ -172,8 +179,7 @@ class Listening:
                     trace=self._trace,
                 )
                 self._servings.append(serving)
-                if self.state is not ServerState.SERVING:
-                    raise ClosedError("the server was stopped while it started")
+                self._check_started()
         except BaseException:
             self.abort()
             await self._wait_gone(self.limits.close_timeout)
@@ -182,6 +188,10 @@ class Listening:
             self._health.resume()
         logger.info("listening on %s", ", ".join(map(str, self.addresses)))
         return self
+
+    def _check_started(self) -> None:
+        if self.state is not ServerState.SERVING:
+            raise ClosedError("the server was stopped while it started")
 
     def _accept_late(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
         """Take a call that was on its way when the drain began; the transport turns those away that came after.

@@ -244,10 +244,14 @@ class Server:
 
         Raises:
             UsageError: An address is not one, or the server listens already.
+
+        Raises (when awaited or entered):
+            OSError: An address cannot be listened at.
+            TlsError: The certificates cannot be loaded.
+            SchemaError: The schema does not compile; it is loaded in a thread, unless a method needed it before.
         """
         if self.state in (ServerState.SERVING, ServerState.DRAINING):
             raise UsageError(f"{self!r} listens already; give listen() all addresses at once")
-        _ = self.schema  # a schema that does not compile must not wait for the first reflection request
         self._listening = Listening(
             addresses,
             self._router,
@@ -259,8 +263,13 @@ class Server:
             grace=grace,
             reuse_port=reuse_port,
             trace=self.trace,
+            prepare=self._load_schema if self._schema is None and self._schema_source is not None else None,
         )
         return self._listening
+
+    def _load_schema(self) -> None:
+        """Load what is not loaded yet: what does not compile must not wait for the first reflection request."""
+        _ = self.schema
 
     async def serve(
         self, *addresses: str | Address, grace: float | None = None, reuse_port: bool = False
@@ -272,6 +281,7 @@ class Server:
 
         Raises:
             OSError: An address cannot be listened at.
+            SchemaError: The schema does not compile.
             asyncio.CancelledError: It was cancelled; it has drained.
         """
         with stop_signals() as signals:
