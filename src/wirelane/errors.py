@@ -29,7 +29,7 @@ message is keyword-only. This module imports nothing of ours but the status code
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast, overload
 
 from wirelane.status import StatusCode
 
@@ -63,6 +63,8 @@ __all__ = [
 
 Detail: TypeAlias = Mapping[str, object]
 """One error detail: the fields of the message, and its type under "@type", as protobuf JSON writes an Any."""
+
+_T = TypeVar("_T")
 
 Problem: TypeAlias = tuple[str | None, int | None, int | None, str]
 """One further complaint about a schema: (file, line, column, text)."""
@@ -109,8 +111,9 @@ class RpcError(WirelaneError):
     Attributes:
         code: The status code.
         message: The text that came with it; may be empty.
-        details: Error details (google.rpc.Status), each a mapping with its type under "@type"; one of a type
-            that is not known here is `{"@type": ..., "value": bytes}`.
+        details: Error details (google.rpc.Status). Those that a server sent are mappings with their type under
+            "@type" (`wirelane.codec.StatusDetail`); one of a type that is not known here is
+            `{"@type": ..., "value": bytes}`. An error to be raised in a handler takes messages of any library as well.
         metadata: Trailing metadata, empty if the call ended without; None on an error that no call made.
         initial_metadata: What the server sent before its first message, if it came that far.
         from_peer: The server sent this status; otherwise this end made it up from what happened.
@@ -123,7 +126,7 @@ class RpcError(WirelaneError):
         code: StatusCode | int | str,
         message: str = "",
         *,
-        details: Sequence[Detail] = (),
+        details: Sequence[object] = (),
         metadata: Metadata | None = None,
         initial_metadata: Metadata | None = None,
         from_peer: bool = False,
@@ -132,12 +135,43 @@ class RpcError(WirelaneError):
     ) -> None:
         super().__init__(message)
         self.code = StatusCode.of(code)
-        self.details: tuple[Detail, ...] = tuple(details)
+        if isinstance(details, (str, bytes, Mapping)):
+            raise UsageError(
+                f"details are a sequence of messages or dicts, not {details!r}; what happened is told by message="
+            )
+        self.details = cast("tuple[Detail, ...]", tuple(details))
         self.metadata = metadata
         self.initial_metadata = initial_metadata
         self.from_peer = from_peer
         self.attempts = attempts
         self.peer = peer
+
+    @overload
+    def detail(self, kind: type[_T]) -> _T | None: ...
+    @overload
+    def detail(self, kind: str) -> Detail | None: ...
+    def detail(self, kind: type[_T] | str) -> _T | Detail | None:
+        """Return the first detail of a type, or None if there is none.
+
+        Args:
+            kind: A message class of any library (`google.rpc.error_details_pb2.ErrorInfo`), which the detail then is;
+                or a full name ("google.rpc.ErrorInfo"), for the mapping.
+
+        Raises:
+            CodecError: The detail is of this type and does not parse.
+            UsageError: `kind` is no message class.
+        """
+        for each in self.details:
+            if isinstance(kind, str):
+                if isinstance(each, Mapping) and str(each.get("@type")).rpartition("/")[2] == kind:
+                    return each
+            elif isinstance(each, kind):
+                return each
+            elif hasattr(each, "unpack"):
+                found: _T | None = each.unpack(kind)
+                if found is not None:
+                    return found
+        return None
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}" if self.message else self.code.name
@@ -164,7 +198,7 @@ class DeadlineExceeded(RpcError, TimeoutError):
         self,
         message: str = "",
         *,
-        details: Sequence[Detail] = (),
+        details: Sequence[object] = (),
         metadata: Metadata | None = None,
         initial_metadata: Metadata | None = None,
         from_peer: bool = False,
@@ -187,7 +221,7 @@ def rpc_error(
     code: StatusCode | int | str,
     message: str = "",
     *,
-    details: Sequence[Detail] = (),
+    details: Sequence[object] = (),
     metadata: Metadata | None = None,
     initial_metadata: Metadata | None = None,
     from_peer: bool = False,

@@ -7,7 +7,7 @@ class (`codec_for`, `encode`, `decode`), and bytes as they are. Importing this p
 from __future__ import annotations
 
 from wirelane.codec.base import MessageCodec
-from wirelane.codec.details import decode_status_details, encode_status_details
+from wirelane.codec.details import StatusDetail, decode_status_details, encode_status_details
 from wirelane.codec.registry import codec_for, decode, encode, register
 from wirelane.codec.schema import Schema
 from wirelane.codec.wellknown import NanoDatetime, NanoTimedelta
@@ -17,6 +17,7 @@ __all__ = [
     "NanoDatetime",
     "NanoTimedelta",
     "Schema",
+    "StatusDetail",
     "codec_for",
     "decode",
     "decode_status_details",

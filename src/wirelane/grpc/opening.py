@@ -346,7 +346,9 @@ class OpenCall:
         return self._error(ending)
 
     def _details(self, ending: Ending) -> tuple[Detail, ...]:
-        return decode_status_details(ending.details, self._core.schema) if ending.details else ()
+        if not ending.details:
+            return ()
+        return decode_status_details(ending.details, self._core.schema, code=ending.code)
 
     def _error(self, ending: Ending) -> RpcError:
         stream = self._stream

@@ -38,7 +38,7 @@ from wirelane.transport.unread import UnreadAnswers
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from wirelane.core.target import Address
     from wirelane.net.tls import TlsConfig
@@ -171,6 +171,8 @@ class H2ServerStream(CallStream):
         engine = self.connection
         # What cannot be sent raises here, while the call can still be finished otherwise.
         stable, variable = trailers(code, message, metadata, details)
+        if details is not None:
+            self._check_details(variable or ())
         prefix = b"" if payload is None else message_prefix(payload, compressed)
         if not self._head_sent:
             if payload is None and not head:
@@ -185,6 +187,19 @@ class H2ServerStream(CallStream):
         if self._pending:
             self._await_client()
         self._stop_client()
+
+    def _check_details(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        """Raise LimitExceeded if the client would drop the whole answer for its details (RFC 9113 section 6.5.2)."""
+        limit = self.connection.peer_max_header_list
+        # With the status, and a head where none has gone.
+        size = 150 + sum(len(name) + len(value) + 32 for name, value in fields)
+        if limit is not None and size > limit:
+            raise LimitExceeded(
+                f"the trailers have {size} octets, and the client takes {limit}",
+                limit="SETTINGS_MAX_HEADER_LIST_SIZE",
+                maximum=limit,
+                seen=size,
+            )
 
     def answer(self, payload: bytes) -> None:
         if self._head_sent or self._finished or self._cancelled or not self.remote_closed:

@@ -7,7 +7,7 @@ A `Context` belongs to one call and to the task that runs its handler. Reading i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator, Sequence
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn
 
 from wirelane.core import compression
 from wirelane.core.metadata import Metadata
@@ -17,7 +17,6 @@ from wirelane.status import StatusCode
 if TYPE_CHECKING:
     from wirelane.core.deadline import Deadline
     from wirelane.core.metadata import MetadataLike
-    from wirelane.errors import Detail
     from wirelane.grpc.server.handler import Call
     from wirelane.transport.base import Peer
 
@@ -137,7 +136,8 @@ class Context:
         Args:
             code: Any status but OK.
             message: For the client's developer.
-            details: `google.rpc` details as dicts with "@type", or protobuf messages.
+            details: `google.rpc` details: dicts with "@type", or messages of any library. A client takes 8 KiB of
+                trailers for certain.
 
         Raises:
             RpcError: Always; the trailing metadata of this context goes with it.
@@ -146,8 +146,7 @@ class Context:
         status = StatusCode.of(code)
         if status is StatusCode.OK:
             raise UsageError("abort() needs a status other than OK; return normally to answer OK")
-        # Protobuf messages are as good as dicts to the code that encodes the details of an answer.
-        raise rpc_error(status, message, details=cast("Sequence[Detail]", details))
+        raise rpc_error(status, message, details=details)
 
     def __repr__(self) -> str:
         left = self.time_remaining()

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from wirelane.core.limits import Limits
     from wirelane.core.sampling import Sampler
-    from wirelane.errors import Detail
     from wirelane.grpc.server.adapters import StreamAdapter
     from wirelane.grpc.server.router import Route
     from wirelane.transport.base import Part, ServerStream
@@ -417,13 +416,20 @@ class Call:
         trailing = self.trailing
         if metadata:
             trailing = metadata if trailing is None else trailing.merged(metadata)
+        # The status counts more than what came with it.
+        blob: bytes | None = None
         try:
-            known = cast("Sequence[Detail]", details)
-            blob = encode_status_details(code, message, known, self.route.schema) if details else None
-            self.stream.finish(code, message, metadata=trailing, details=blob)
-        except (CodecError, UsageError) as error:
-            # The status counts more than what came with it.
-            self._log(error, "gave error details or metadata that cannot be sent")
+            blob = encode_status_details(code, message, details, self.route.schema) if details else None
+        except CodecError as error:
+            self._log(error, "gave error details that cannot be sent")
+        try:
+            try:
+                self.stream.finish(code, message, metadata=trailing, details=blob)
+            except LimitExceeded as error:
+                self._log(error, "gave more error details than the client takes")
+                self.stream.finish(code, message, metadata=trailing)
+        except UsageError as error:
+            self._log(error, "gave metadata that cannot be sent")
             self.stream.finish(code, message)
 
     def _answer_error(self, error: RpcError) -> None:
