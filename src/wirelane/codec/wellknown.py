@@ -23,6 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from math import copysign
 from typing import Any, Final, SupportsIndex
 
 from wirelane.codec.base import MAX_DEPTH, TOO_DEEP, Fault, describe_int, describe_value, index_step, key_step
@@ -35,6 +36,8 @@ Read = Callable[[Any, int], Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_DURATION: Final = 315_576_000_000  # seconds: 10,000 years, the bound of duration.proto
+_LEAST_TIME: Final = -62_135_596_800  # seconds: 0001-01-01T00:00:00Z, the bound of timestamp.proto
+_MOST_TIME: Final = 253_402_300_799  # 9999-12-31T23:59:59Z
 _EXACT_INT: Final = 2**53  # above it a double skips integers
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
 _SECONDS: Final = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s")
@@ -121,7 +124,10 @@ def _fill_timestamp(message: Any, value: Any, depth: int) -> None:
     if value.utcoffset() is None:
         raise Fault(f"{value.isoformat()} has no time zone; use datetime(..., tzinfo=UTC)")
     since = value - _EPOCH
-    message.seconds = since.days * 86_400 + since.seconds
+    seconds = since.days * 86_400 + since.seconds
+    if not _LEAST_TIME <= seconds <= _MOST_TIME:
+        raise Fault(f"{value.isoformat()} is beyond the years 1 to 9999 in UTC")
+    message.seconds = seconds
     message.nanos = since.microseconds * 1000 + nanosecond
 
 
@@ -160,10 +166,10 @@ def _fill_duration(message: Any, value: Any, depth: int) -> None:
         nanos = -nanos if sign else nanos
     else:
         raise Fault(f"expected a timedelta or a string of seconds, not {describe_value(value)}")
-    if abs(nanos) > _MAX_DURATION * 10**9:
-        raise Fault(f"{value} is out of range for a Duration (10,000 years)")
     # Seconds and nanos have the same sign (duration.proto), so the division is made on the absolute value.
     seconds_part, nanos_part = divmod(abs(nanos), 10**9)
+    if seconds_part > _MAX_DURATION:
+        raise Fault(f"{value} is out of range for a Duration (10,000 years)")
     message.seconds = seconds_part if nanos >= 0 else -seconds_part
     message.nanos = nanos_part if nanos >= 0 else -nanos_part
 
@@ -254,7 +260,9 @@ def _read_value(message: Any, depth: int) -> Any:
         return message.string_value
     if kind == "number_value":
         number: float = message.number_value
-        return int(number) if number.is_integer() and -_EXACT_INT <= number <= _EXACT_INT else number
+        whole = number.is_integer() and -_EXACT_INT <= number <= _EXACT_INT
+        # No int is minus zero.
+        return int(number) if whole and (number or copysign(1.0, number) > 0) else number
     if kind == "bool_value":
         return message.bool_value
     if kind == "struct_value":

@@ -116,6 +116,23 @@ def test_seconds_and_nanos_of_a_negative_duration_have_the_same_sign() -> None:
     assert (message.duration.seconds, message.duration.nanos) == (-1, -500_000_000)
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"])
+def test_a_time_that_an_offset_moves_out_of_range_is_refused(text: str) -> None:
+    assert "beyond the years 1 to 9999" in refused("timestamp", text)
+
+
+def test_a_duration_may_use_all_nanoseconds_of_its_last_second() -> None:
+    text = "-315576000000.999999999s"
+    schema = demo()
+    data = schema.encode(ALL_KINDS, {"duration": text})
+    assert schema.to_json(ALL_KINDS, schema.decode(ALL_KINDS, data)) == {"duration": text}
+
+
+def test_minus_zero_in_a_struct_stays_what_it_is() -> None:
+    out = echo({"struct": {"a": -0.0, "b": 0.0}})["struct"]
+    assert (repr(out["a"]), repr(out["b"])) == ("-0.0", "0")
+
+
 @pytest.mark.parametrize("value", [5, "5", "1.5", "s", "1e3s", timedelta(days=3652501), "315576000001s"])
 def test_what_is_no_duration_or_too_long_is_refused(value: object) -> None:
     refused("duration", value)
