@@ -23,6 +23,7 @@ CHECKS: dict[str, list[str]] = {
     "pyright": [PYTHON, "-m", "pyright", "--pythonpath", PYTHON],
     "layers": [str(BIN / "lint-imports"), "--no-cache", "--no-logo"],
     "protos": [PYTHON, "tools/make_protos.py", "--check"],
+    "sync": [PYTHON, "tools/make_sync.py", "--check"],
     "examples": [PYTHON, "-m", "pytest", "-q", "tests/examples"],
 }
 

@@ -54,7 +54,12 @@ class SendingCall(BaseCall, Generic[Req]):
             )
         if self._half_closed:
             raise UsageError("no message can be sent after done_sending()")
-        payload, compressed = self._pack(message, compress)
+        return await self._push_packed(*self._pack(message, compress))
+
+    async def _push_packed(self, payload: bytes, compressed: bool) -> bool:
+        """Send one message that `_pack` made; False if the call has ended."""
+        stream = self._stream
+        assert stream is not None
         while not (
             stream.send_nowait(payload, compressed) or await self._send_part(stream, payload, compressed)
         ):
@@ -134,6 +139,15 @@ class SendingCall(BaseCall, Generic[Req]):
 
 class Sending(SendingCall[Req], Generic[Req]):
     """The same, with messages sent one at a time by whoever holds the call."""
+
+    def _sendable(self) -> bool:
+        """Whether there is nothing that would keep a message from being sent, as far as is known."""
+        return (
+            self._sender is None
+            and not self._half_closed
+            and self._stream is not None
+            and self.status is None
+        )
 
     async def send(self, message: Req, *, compress: bool | None = None) -> bool:
         """Send one message; returns when flow control has taken it.

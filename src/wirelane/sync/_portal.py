@@ -1,0 +1,310 @@
+"""The one event loop behind `wirelane.sync`, and the way into it from any thread.
+
+A process has one such loop, in a daemon thread that the first call starts. `run` hands a function over, waits for what it
+gives, and returns or raises it. Its promises:
+
+- What waits is a task of its own, in a copy of the caller's context variables.
+- Ctrl-C, and whatever else a signal handler raises, cancels that task, gives it `CANCEL_GRACE` seconds to clean up, and goes on to the caller.
+- A caller that is itself inside an event loop is refused: it would block that loop.
+- After `os.fork` the child has a loop of its own from its first call on. Nothing of the parent's is touched in the child.
+- When the interpreter ends, what was opened and not closed is closed, in `EXIT_GRACE` seconds at most.
+
+anyio's BlockingPortal is the model. It makes a task group's task, a cancel scope and a future for each call, which take three
+times as long as the way here, and its loop does not come back after a fork.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+import threading
+from asyncio import _get_running_loop
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextvars import Context, copy_context
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
+from weakref import WeakSet
+
+from wirelane._run import loop_factory
+from wirelane.errors import ClosedError, UsageError
+
+__all__ = ["CANCEL_GRACE", "EXIT_GRACE", "Portal", "abandon", "call", "current", "inside_a_loop", "run"]
+
+CANCEL_GRACE: Final = 5.0
+"""Seconds that a call which Ctrl-C has cancelled may take to clean up; a second Ctrl-C does not wait."""
+
+EXIT_GRACE: Final = 2.0
+"""Seconds that closing what is still open may take at the end of the interpreter."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Closable(Protocol):
+    """What is closed at the end of the interpreter, if nobody closed it before."""
+
+    def close(self) -> Awaitable[object]:
+        """Close it."""
+        ...
+
+
+class _Job:
+    """One call on its way: what to call, and then what came of it. Its `done` is held until then."""
+
+    __slots__ = (
+        "arguments",
+        "cancelled",
+        "context",
+        "done",
+        "error",
+        "function",
+        "keywords",
+        "result",
+        "task",
+    )
+
+    def __init__(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.keywords = keywords
+        self.context: Context = copy_context()
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.cancelled = False
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Call the function; in the loop's thread."""
+        if self.cancelled:
+            self._finish(None, asyncio.CancelledError())
+            return
+        try:
+            result = self.context.run(self.function, *self.arguments, **self.keywords)
+        except BaseException as error:  # noqa: BLE001  (it is the caller's)
+            self._finish(None, error)
+            return
+        if not isinstance(result, Awaitable):
+            self._finish(result, None)
+            return
+        coroutine = result if asyncio.iscoroutine(result) else _wait(result)
+        self.task = loop.create_task(coroutine, context=self.context)
+        self.task.add_done_callback(self._task_done)
+
+    def cancel(self) -> None:
+        """Cancel the call, or see to it that it never starts; in the loop's thread."""
+        self.cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            self._finish(None, asyncio.CancelledError())
+        else:
+            error = task.exception()
+            self._finish(None if error is not None else task.result(), error)
+
+    def _finish(self, result: Any, error: BaseException | None) -> None:
+        self.result, self.error = result, error
+        self.done.release()
+
+
+async def _wait(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+class Portal:
+    """An event loop in a thread of its own, and a queue of calls into it. Threads share it."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._waiting: deque[_Job] = deque()
+        self._woken = False
+        self._closing = False
+        self._open: WeakSet[_Closable] = WeakSet()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closing else "running" if self._loop is not None else "not started"
+        return f"<Portal {state}>"
+
+    def run(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """Call a function in the loop, and return what it gives; if that can be awaited, what awaiting it gives."""
+        if _get_running_loop() is not None:
+            raise inside_a_loop(function)
+        if self._loop is None or self._closing:
+            self._start()
+        job = _Job(function, arguments, keywords)
+        try:
+            self._submit(job)
+            job.done.acquire()
+        except BaseException:
+            # KeyboardInterrupt, or what another signal handler raised: the loop's thread raises nothing here.
+            self._abandon(job)
+            raise
+        error = job.error
+        if error is None:
+            return job.result
+        try:
+            if isinstance(error, asyncio.CancelledError):
+                raise ClosedError("the call was cancelled: the interpreter is going down") from error
+            raise error
+        finally:
+            del error, job  # the traceback holds this frame
+
+    def post(self, function: Callable[[], Any]) -> None:
+        """Call a function in the loop, and do not wait: what goes wrong in it is its own business to tell."""
+        if self._loop is None or self._closing:
+            self._start()
+        self._submit(_Job(function, (), {}))
+
+    def adopt(self, opened: _Closable) -> None:
+        """Close this at the end of the interpreter, if it is still there then."""
+        self._open.add(opened)
+
+    def _submit(self, job: _Job) -> None:
+        self._waiting.append(job)
+        if not self._woken:
+            # Others that come before the loop has looked need not wake it again: that is a system call each.
+            self._woken = True
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._take)
+
+    def _take(self) -> None:
+        # In this order: what is appended from now on wakes the loop again.
+        self._woken = False
+        waiting, loop = self._waiting, self._loop
+        assert loop is not None
+        while waiting:
+            waiting.popleft().start(loop)
+
+    def _abandon(self, job: _Job) -> None:
+        job.cancelled = True
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            # The interrupt may have come between `_woken` and the waking.
+            loop.call_soon_threadsafe(self._take)
+            loop.call_soon_threadsafe(job.cancel)
+            job.done.acquire(timeout=CANCEL_GRACE)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._closing:
+                raise ClosedError("the interpreter is going down: wirelane.sync makes no more calls")
+            if self._loop is not None:
+                return
+            _refuse_gevent()
+            loop = (loop_factory() or asyncio.new_event_loop)()
+            self._thread = threading.Thread(
+                target=_serve, args=(loop,), name="wirelane.sync: event loop", daemon=True
+            )
+            self._thread.start()
+            self._loop = loop
+
+    def close(self) -> None:
+        """Close what is open, cancel what is left, and end the loop: for the end of the interpreter. Bounded in time."""
+        with self._starting:
+            loop, thread = self._loop, self._thread
+            self._closing = True
+        if loop is None or thread is None or not thread.is_alive():
+            return
+        finished = asyncio.run_coroutine_threadsafe(self._wind_up(), loop)
+        finished.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+        thread.join(EXIT_GRACE + 1.0)
+
+    async def _wind_up(self) -> None:
+        closing = [asyncio.ensure_future(_wait(each.close())) for each in list(self._open)]
+        if closing:
+            await asyncio.wait(closing, timeout=EXIT_GRACE / 2)
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=EXIT_GRACE / 2)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    while True:
+        try:
+            loop.run_forever()
+        except (KeyboardInterrupt, SystemExit):
+            continue  # raised by a task, whose waiter has it already; other calls go on
+        break
+    loop.close()
+
+
+def inside_a_loop(function: Callable[..., Any]) -> UsageError:
+    """The refusal of a call inside an event loop; names the function to await there."""
+    product = function.__module__.split(".")[1]
+    owner = getattr(function, "__self__", None)
+    name = f"{type(owner).__name__}.{function.__name__}" if owner is not None else function.__name__
+    return UsageError(
+        "wirelane.sync was called inside a running event loop, which it would stop: there, write "
+        f"`await ...` with wirelane.{product}.{name}, or make the call in a thread (asyncio.to_thread)"
+    )
+
+
+def _refuse_gevent() -> None:
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        raise UsageError(
+            "gevent has patched threads, so the event loop of wirelane.sync would stop every greenlet: patch with "
+            "monkey.patch_all(thread=False), or make the calls in gevent.get_hub().threadpool.apply(...)"
+        )
+
+
+_portal = Portal()
+
+
+def current() -> Portal:
+    """Return the portal of this process; another one after a fork."""
+    return _portal
+
+
+def run(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function of the async library in the loop, and wait for it.
+
+    Raises:
+        UsageError: This thread runs an event loop itself.
+        ClosedError: The interpreter is going down.
+        Everything that the function raises.
+    """
+    result: T = _portal.run(function, args, kwargs)
+    return result
+
+
+def call(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `run`, for a function whose result is not to be awaited: one that touches what belongs to the loop."""
+    result: T = _portal.run(function, args, kwargs)
+    return result
+
+
+def _after_fork() -> None:
+    global _portal  # noqa: PLW0603  (the process is another one)
+    abandon(_portal)
+    _portal = Portal()
+
+
+def abandon(parents: object) -> None:
+    """In a child process: let what belongs to the parent never be collected, not even when the interpreter ends.
+
+    To close it, here, would reach what the parent uses: a loop takes its sockets out of the epoll that both processes share.
+    """
+    import ctypes  # nowhere else needed
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(parents))
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@atexit.register
+def _at_exit() -> None:
+    _portal.close()  # the one of this process, by now perhaps a child

@@ -1,0 +1,255 @@
+"""Messages of a stream, by the batch: one way into the loop and back costs what many messages cost.
+
+Receiving: a way into the loop waits for one message and brings along all that are there, up to `BATCH`; they are given out one by
+one. While they are, the loop reads on, so the batches grow with the speed of the peer. Nothing is fetched ahead of being asked for,
+so nothing is lost or left behind, and flow control counts as taken what was given or is about to be.
+
+Sending: a message is encoded by the caller, who gets its errors, put into the outbox, and sent by a task in the loop, which goes
+on until the outbox is empty. Who fills it, by `OUTBOX` octets or `BATCH` messages, waits until it has been sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+
+from wirelane.core.deadline import Deadline
+from wirelane.errors import RpcError, UsageError
+from wirelane.sync._facade import Facade
+from wirelane.sync._portal import call, current, run
+
+if TYPE_CHECKING:
+    from wirelane.sync.grpc.streams import ClientStreamCall as SyncClientStreamCall
+
+__all__ = ["BATCH", "OUTBOX", "Receives", "Sends", "SendsAndReceives", "SendsForOne", "send_all"]
+
+BATCH: Final = 256
+"""Messages that are moved at once at most."""
+
+OUTBOX: Final = 65536
+"""Octets that wait to be sent at most, one message more apart: what the transport of a connection buffers, too."""
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+T = TypeVar("T")
+
+
+class _Stream(Facade):
+    # One layout for both sides: classes with slots of their own cannot be joined.
+    __slots__ = ("_error", "_outbox", "_ready")
+
+
+class Receives(_Stream, Generic[Res]):
+    """The receiving side of a call."""
+
+    __slots__ = ()
+
+    def _adopt(self, inner: Any) -> None:
+        super()._adopt(inner)
+        self._ready: deque[Res] = deque()
+        self._error: Exception | None = None
+
+    def receive(self, *, timeout: float | None = None) -> Res | None:
+        """Return the next message, or None when the call has ended with OK. Interrupted, it loses no message.
+
+        Args:
+            timeout: Seconds to wait at most; 0 takes only what is here. The call goes on after it.
+
+        Raises:
+            ReadTimeout: No message came in time; the next `receive` may get it.
+            RpcError: The call ended with another status; the messages before it were given.
+            BusyError: Another thread is receiving.
+            UsageError: `timeout` is no number of seconds from 0 up.
+        """
+        if timeout is not None:
+            Deadline.after(timeout)  # refuses what is no timeout
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            return self._fetch(timeout)
+
+    def cancel(self) -> None:
+        """Cancel the call: whoever waits for it gets `RpcError` CANCELLED, and messages not received yet are dropped.
+
+        Nothing happens once it has ended and its last message was received.
+        """
+        call(_cancel, self._inner, bool(self._ready))
+        self._ready.clear()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Res:
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            message = self._fetch(None)
+        if message is None:
+            raise StopIteration
+        return message
+
+    def _fetch(self, timeout: float | None) -> Res | None:
+        while True:
+            error, self._error = self._error, None
+            if error is not None:
+                raise error
+            if not run(_receive_many, self._inner, timeout, self):
+                return None
+            try:
+                return self._ready.popleft()
+            except IndexError:
+                continue  # another thread was faster
+
+
+async def _receive_many(inner: Any, timeout: float | None, shell: Receives[Any]) -> bool:
+    """Put what is there into the shell, at least one message; False at the end.
+
+    Into the shell and not into the result: a caller who is interrupted does not get the result.
+    """
+    message = await inner.receive(timeout=timeout)
+    if message is None:
+        return False
+    ready = shell._ready
+    ready.append(message)
+    try:
+        ready.extend(inner._receive_ready(BATCH))
+    except Exception as error:  # noqa: BLE001  (raised to the caller once the messages before it were given)
+        shell._error = error
+    return True
+
+
+def _cancel(inner: Any, unread: bool) -> None:
+    inner.cancel()
+    if unread:
+        inner._forget()
+
+
+class Sends(_Stream, Generic[Req]):
+    """The sending side of a call."""
+
+    __slots__ = ()
+
+    def _adopt(self, inner: Any) -> None:
+        super()._adopt(inner)
+        self._outbox = _Outbox(inner)
+
+    def send(self, message: Req, *, compress: bool | None = None) -> bool:
+        """Send one message; returns when it is on its way, or in an outbox of 64 KiB that empties itself.
+
+        Args:
+            message: A dict, or a typed message; None is an empty message.
+            compress: False sends this message as it is although the call compresses.
+
+        Returns:
+            False if the server has already ended the call with OK, and nobody reads the message: the reply is there.
+
+        Raises:
+            RpcError: The call has ended with another status; perhaps before an earlier message left the outbox.
+            CodecError: The message does not encode; nothing was sent, and the call goes on.
+            UsageError: After `done_sending`.
+            BusyError: The messages of the call come from an iterable.
+
+        Several threads may send. Interrupted, the message may still be sent.
+        """
+        return self._outbox.send(message, compress)
+
+    def done_sending(self) -> None:
+        """Say that no more messages come (half-close), after those in the outbox. Idempotent; quiet if the call has ended."""
+        run(self._outbox.then, self._inner.done_sending)
+
+
+class SendsForOne(Sends[Req], Generic[Req, Res]):
+    """The sending side of a call that has one reply."""
+
+    __slots__ = ()
+
+    def finish(self) -> Res:
+        """Say that no more requests come, and return the reply; again the same when it is called again.
+
+        Interrupted, it can be called again, too.
+
+        Raises:
+            RpcError: The call failed.
+        """
+        return run(self._outbox.then, self._inner.finish)
+
+
+class SendsAndReceives(Sends[Req], Receives[Res], Generic[Req, Res]):
+    """Both sides of a call."""
+
+    __slots__ = ()
+
+
+def send_all(stream: SyncClientStreamCall[Req, Res], messages: Iterable[Req]) -> Res:
+    """Send the messages in a call that was not opened yet, and return the reply."""
+    if not isinstance(messages, Iterable) or isinstance(messages, Mapping | str | bytes):
+        raise UsageError(f"messages are an iterable of requests, not {type(messages).__name__}")
+    with stream:
+        for message in messages:
+            if not stream.send(message):
+                break
+        return stream.finish()
+
+
+class _Outbox:
+    """Messages that were accepted and are not sent yet. Filled by any thread, emptied by a task in the loop."""
+
+    __slots__ = ("_broken", "_call", "_posted", "_size", "_task", "_waiting")
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._waiting: deque[tuple[bytes, bool]] = deque()
+        self._size = 0
+        self._posted = False
+        self._task: asyncio.Task[None] | None = None
+        self._broken = False
+
+    def send(self, message: Any, compress: bool | None) -> bool:
+        """Encode a message and put it in; wait while it is full."""
+        if self._broken or not self._call._sendable():
+            # The call itself tells best what is wrong.
+            sent: bool = run(self._call.send, message, compress=compress)
+            return sent
+        packed = self._call._pack(message, compress)
+        self._waiting.append(packed)
+        self._size += len(packed[0])
+        if self._size > OUTBOX or len(self._waiting) > BATCH:
+            run(self._flushed)
+        elif not self._posted:
+            self._posted = True
+            current().post(self._flush)
+        return True
+
+    async def then(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Empty the outbox, then do something."""
+        await self._flushed()
+        return await function()
+
+    async def _flushed(self) -> None:
+        # A task of its own, which goes on when whoever waits for it is interrupted: nothing accepted is lost.
+        self._flush()
+        if self._task is not None:
+            await asyncio.wait((self._task,))
+
+    def _flush(self) -> None:
+        self._posted = False  # first: what comes from now on is seen by the task, or posts again
+        if self._task is None and self._waiting:
+            self._task = asyncio.get_running_loop().create_task(self._empty())
+
+    async def _empty(self) -> None:
+        inner, waiting = self._call, self._waiting
+        try:
+            while waiting:
+                payload, compressed = waiting.popleft()
+                self._size -= len(payload)
+                if not await inner._push_packed(payload, compressed):
+                    break
+        except RpcError:
+            pass  # the call has ended, and tells so to whoever asks it for something next
+        finally:
+            self._broken = bool(waiting) or inner.status is not None
+            waiting.clear()
+            self._size = 0  # what several threads add to is not exact
+            self._task = None

@@ -1,0 +1,508 @@
+"""Channels: calls to one server, from any thread.
+
+Made of `wirelane.grpc.channel` by tools/make_sync.py; do not edit.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self, overload
+
+from wirelane.codec import Schema
+from wirelane.codec.schema import SchemaSource
+from wirelane.core.limits import Limits
+from wirelane.core.metadata import Metadata, MetadataLike
+from wirelane.grpc import channel as inner
+from wirelane.grpc.call_forms import Req, Res
+from wirelane.grpc.methods import Method
+from wirelane.grpc.options import ChannelOptions, ChannelState, ChannelStats
+from wirelane.grpc.script import Step
+from wirelane.grpc.stub import ServiceStub
+from wirelane.net.proxy import ProxyLike
+from wirelane.net.tls import TlsConfig
+from wirelane.net.trace import Trace, TraceLike
+from wirelane.schema import MethodInfo
+from wirelane.sync._channel import ChannelFacade
+from wirelane.sync._facade import facade_of, open_now
+from wirelane.sync._feeding import feed
+from wirelane.sync._portal import run
+from wirelane.sync._streams import send_all
+from wirelane.sync.grpc.streams import BidiStreamCall, ClientStreamCall, ServerStreamCall
+
+__all__ = [
+    "Channel",
+]
+
+
+@facade_of(inner.Channel)
+class Channel(ChannelFacade):
+    """Calls to one server, over a connection that is made when it is needed.
+
+    The constructor does no I/O. A lost connection is made again by the next call, after a failure not before a backoff
+    has passed; until then calls fail at once with UNAVAILABLE, whose `__cause__` is what went wrong, unless they are
+    made with `wait_for_ready=True`. Any number of threads may share a channel. It is closed with `close` or `with`.
+
+    Args:
+        target: "host:port", "[v6]:port", "dns:///host:port", "unix:/path", "static:///a:1,b:2" (tried in order),
+            or a URL with grpc, grpcs, http or https, of which the `s` ones mean TLS.
+        schema: What `Schema.load` takes, a `Schema`, or "reflection" to ask the server. Loaded by `connect`, or
+            by the first call that needs it.
+        tls: True, a `TlsConfig` or an `ssl.SSLContext`; False and the default mean what the scheme says.
+        proxy: The URL of a proxy ("socks5://user:password@host:1080"; socks4, socks4a, socks5h, http, https), a
+            `ProxyConfig`, a list of two to go through in turn, or "env" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. None is
+            a direct connection, whatever the environment says.
+        metadata: Sent with every call; `channel.metadata` changes it later.
+        timeout: Seconds for a call that gives no timeout of its own; `math.inf` in a call means none.
+        compression: "gzip" or "deflate" for messages of calls that do not say.
+        limits: Bounds on memory and time.
+        options: What few channels need to change.
+        trace: Log what is said: True keeps it in memory (`channel.trace`), a path writes it to that file, and a
+            `wirelane.Trace` does what it says.
+
+    Every call takes `timeout` (seconds from when it is made, sent as `grpc-timeout` and enforced here),
+    `metadata`, `compression` and `wait_for_ready`. Inside a wirelane server, a call never outlives the call that is
+    being served.
+
+    Raises:
+        UsageError: A setting cannot be; the error names it.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        schema: SchemaSource | None = None,
+        tls: bool | TlsConfig | ssl.SSLContext | None = None,
+        proxy: ProxyLike = None,
+        metadata: MetadataLike | None = None,
+        timeout: float | None = None,
+        compression: str | None = None,
+        limits: Limits | None = None,
+        options: ChannelOptions | None = None,
+        trace: TraceLike = None,
+    ) -> None:
+        self._make(
+            inner.Channel,
+            target,
+            schema=schema,
+            tls=tls,
+            proxy=proxy,
+            metadata=metadata,
+            timeout=timeout,
+            compression=compression,
+            limits=limits,
+            options=options,
+            trace=trace,
+        )
+
+    @property
+    def metadata(self) -> Metadata:
+        """The metadata of every call; change it in place, or assign what `Metadata` takes."""
+        return self._inner.metadata
+
+    @metadata.setter
+    def metadata(self, metadata: MetadataLike) -> None:
+        self._inner.metadata = metadata
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of the channel.
+
+        Raises:
+            UsageError: It has none, or it is not loaded yet.
+        """
+        return self._inner.schema
+
+    @property
+    def target(self) -> str:
+        """Where the channel goes, as it was given."""
+        return self._inner.target
+
+    @property
+    def state(self) -> ChannelState:
+        """Where the connection stands."""
+        return self._inner.state
+
+    @property
+    def stats(self) -> ChannelStats:
+        """Counts of calls and connections so far."""
+        return self._inner.stats
+
+    @property
+    def trace(self) -> Trace | None:
+        """The log of the conversation, if `trace=` asked for one."""
+        return self._inner.trace
+
+    def connect(self) -> None:
+        """Connect now and load the schema, whatever the backoff says; returns at once if both are done.
+
+        Interrupted: what was begun goes on for those who need it, until `close`.
+
+        Raises:
+            ConnectError, TlsError, ResolveError, PeerError: There is no connection.
+            SchemaError: The schema does not load.
+            RpcError: Server reflection failed.
+            ClosedError: The channel is closed.
+        """
+        run(self._inner.connect)
+
+    def close(self) -> None:
+        """Close the connection; calls in flight end as CANCELLED. Idempotent; bounded by `limits.close_timeout`."""
+        run(self._inner.close)
+
+    def __enter__(self) -> Self:
+        run(self._inner.__aenter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        run(self._inner.__aexit__, kind, error, traceback)
+
+    def service(self, name: str) -> ServiceStub:
+        """Return a service of the schema, its methods as attributes.
+
+        Args:
+            name: Its full name, or the end of it if only one service fits.
+
+        Raises:
+            UsageError: There is no such service, or the schema is not loaded.
+        """
+        return self._service(name)
+
+    @overload
+    def unary(
+        self,
+        method: Method[Req, Res],
+        request: Req,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> Res: ...
+
+    @overload
+    def unary(
+        self,
+        method: str | MethodInfo,
+        request: object = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> Any: ...
+
+    def unary(
+        self,
+        method: str | Method[Any, Any] | MethodInfo,
+        request: object = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> Any:
+        """Call a method that takes one request and gives one reply: `reply = channel.unary(method, request)`.
+
+        Args:
+            method: "pkg.Service/Method", "pkg.Service.Method" (by the schema), or a `Method` with message types.
+            request: A dict, or a typed message; None is an empty message.
+            timeout: Seconds from now; `math.inf` for none where the channel has one.
+            metadata: Joined to the channel's, whose names it replaces.
+            compression: "gzip" or "deflate"; "identity" for none where the channel has one.
+            wait_for_ready: Wait for a connection for as long as the deadline allows.
+
+        Returns:
+            The reply; or it raises RpcError, CodecError (the request does not
+            encode; nothing was sent) or UsageError.
+        """
+        return open_now(
+            self._inner.unary,
+            method,
+            request,
+            timeout=timeout,
+            metadata=metadata,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
+        )
+
+    @overload
+    def server_stream(
+        self,
+        method: Method[Req, Res],
+        request: Req,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> ServerStreamCall[Res]: ...
+
+    @overload
+    def server_stream(
+        self,
+        method: str | MethodInfo,
+        request: object = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> ServerStreamCall[Any]: ...
+
+    def server_stream(
+        self,
+        method: str | Method[Any, Any] | MethodInfo,
+        request: object = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> ServerStreamCall[Any]:
+        """Call a method that answers one request with many messages; use it with `with`, then `for`."""
+        made: ServerStreamCall[Any] = open_now(
+            self._inner.server_stream,
+            method,
+            request,
+            timeout=timeout,
+            metadata=metadata,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
+        )
+        return made
+
+    @overload
+    def client_stream(
+        self,
+        method: Method[Req, Res],
+        messages: None = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> ClientStreamCall[Req, Res]: ...
+
+    @overload
+    def client_stream(
+        self,
+        method: Method[Req, Res],
+        messages: Iterable[Req],
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> Res: ...
+
+    @overload
+    def client_stream(
+        self,
+        method: str | MethodInfo,
+        messages: None = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> ClientStreamCall[Any, Any]: ...
+
+    @overload
+    def client_stream(
+        self,
+        method: str | MethodInfo,
+        messages: Iterable[Any],
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> Any: ...
+
+    def client_stream(
+        self,
+        method: str | Method[Any, Any] | MethodInfo,
+        messages: Iterable[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> ClientStreamCall[Any, Any] | Any:
+        """Call a method that answers many requests with one message.
+
+        Without `messages`: `with channel.client_stream(method) as stream`, then `send` and `finish`. With an
+        iterable: `reply = channel.client_stream(method, messages)`.
+        """
+        stream: ClientStreamCall[Any, Any] = ClientStreamCall._over(
+            self._inner.client_stream(
+                method,
+                timeout=timeout,
+                metadata=metadata,
+                compression=compression,
+                wait_for_ready=wait_for_ready,
+            )
+        )
+        return stream if messages is None else send_all(stream, messages)
+
+    @overload
+    def bidi_stream(
+        self,
+        method: Method[Req, Res],
+        messages: Iterable[Req] | None = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> BidiStreamCall[Req, Res]: ...
+
+    @overload
+    def bidi_stream(
+        self,
+        method: str | MethodInfo,
+        messages: Iterable[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> BidiStreamCall[Any, Any]: ...
+
+    def bidi_stream(
+        self,
+        method: str | Method[Any, Any] | MethodInfo,
+        messages: Iterable[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> BidiStreamCall[Any, Any]:
+        """Call a method in which both sides send many messages; use it with `with`.
+
+        With an iterable, its messages are sent in the background.
+        """
+        made: BidiStreamCall[Any, Any] = open_now(
+            self._inner.bidi_stream,
+            method,
+            feed(messages),
+            timeout=timeout,
+            metadata=metadata,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
+        )
+        return made
+
+    def collect(
+        self,
+        method: str | Method[Any, Any] | MethodInfo,
+        request: object = None,
+        *,
+        limit: int | None = None,
+        into: list[Any] | None = None,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> list[Any]:
+        """Call a method of any kind and return its replies as a list. Interrupted (Ctrl-C), it cancels the call.
+
+        Args:
+            method: As in `unary`.
+            request: One request; for a method that takes many, an iterable of them.
+            limit: Stop after so many replies, and cancel the rest of the call.
+            into: A list to append the replies to, so that those before an error are not lost; it is returned.
+            timeout: As in every call.
+            metadata: As in every call.
+            compression: As in every call.
+            wait_for_ready: As in every call.
+
+        Raises:
+            RpcError, CodecError, UsageError: As the call of that kind.
+        """
+        return run(
+            self._inner.collect,
+            method,
+            feed(request),
+            limit=limit,
+            into=into,
+            timeout=timeout,
+            metadata=metadata,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
+        )
+
+    def call(
+        self,
+        method: str | Method[Any, Any] | MethodInfo,
+        request: object = None,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> Any:
+        """Call a method of any kind; return its reply, or the list of its replies if it streams them.
+
+        The arguments are those of `collect`, and so are the errors. Interrupted (Ctrl-C), it cancels the call.
+        """
+        return run(
+            self._inner.call,
+            method,
+            feed(request),
+            timeout=timeout,
+            metadata=metadata,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
+        )
+
+    def exchange(
+        self,
+        method: str | Method[Any, Any] | MethodInfo,
+        script: Iterable[Step],
+        *,
+        rest: bool = True,
+        into: list[Any] | None = None,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> list[Any]:
+        """Run a script on a bidi stream, step by step, and return the messages received.
+
+        Interrupted (Ctrl-C), it cancels the call.
+
+        Args:
+            method: As in `unary`.
+            script: `grpc.Send(message)`, `grpc.Receive(count, timeout)` and `grpc.DoneSending()`, in order.
+            rest: After the script, receive what is left until the server ends the call; False cancels it instead.
+            into: A list to append the messages to, so that those before an error are not lost; it is returned.
+            timeout: As in every call.
+            metadata: As in every call.
+            compression: As in every call.
+            wait_for_ready: As in every call.
+
+        Raises:
+            EndOfStream: The server ended the call before a step had what it waits for.
+            ReadTimeout: A `Receive` got no message in its time.
+            RpcError, CodecError, UsageError: As in `bidi_stream`.
+        """
+        return run(
+            self._inner.exchange,
+            method,
+            tuple(script),
+            rest=rest,
+            into=into,
+            timeout=timeout,
+            metadata=metadata,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
+        )

@@ -1,0 +1,429 @@
+"""gRPC without `await`, against grpcio's threaded server: calls, streams, threads, interrupts, forks, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from support.client_support import SERVICE, note_schema
+from support.sync_support import BlockingNotes, blocking_server
+from wirelane.errors import CodecError, ConnectError, DeadlineExceeded, ReadTimeout, RpcError, UsageError
+from wirelane.status import StatusCode
+from wirelane.sync import grpc
+
+ONE, DOWN, UP, BOTH = (f"{SERVICE}/{name}" for name in ("One", "Down", "Up", "BothWays"))
+
+
+class Interrupt(BaseException):
+    """What the signal handler of a test raises, as Python's own raises KeyboardInterrupt."""
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[str, BlockingNotes]]:
+    with blocking_server() as served:
+        yield served
+
+
+@pytest.fixture
+def notes(served: tuple[str, BlockingNotes]) -> BlockingNotes:
+    served[1].ended.clear()
+    served[1].began.clear()
+    return served[1]
+
+
+@pytest.fixture
+def channel(served: tuple[str, BlockingNotes]) -> Iterator[grpc.Channel]:
+    with grpc.connect(served[0], schema=note_schema()) as channel:
+        yield channel
+
+
+@pytest.fixture
+def interrupt() -> Iterator[None]:
+    """Interrupt the main thread again and again, from a second on, until the test is over."""
+
+    def handler(*_: object) -> None:
+        raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_a_unary_call_returns_its_reply(channel: grpc.Channel) -> None:
+    """`channel.unary` gives the reply itself."""
+    reply = channel.unary(ONE, {"n": 7, "text": "hello"}, timeout=10)
+    assert (reply["n"], reply["text"]) == (7, "hello")
+
+
+def test_a_stub_of_the_schema_makes_blocking_calls(channel: grpc.Channel) -> None:
+    """What `service` returns calls the methods of this channel, of every kind."""
+    calls = channel.service(SERVICE)
+    assert calls.one({"n": 1})["n"] == 1
+    with calls.down({"n": 2}) as stream:
+        assert [each["n"] for each in stream] == [0, 1]
+
+
+def test_a_failed_call_raises_with_all_that_the_server_said(channel: grpc.Channel) -> None:
+    """Code, message and trailers are in the error."""
+    with pytest.raises(RpcError, match="käse") as failed:
+        channel.unary(ONE, {"text": "fail"})
+    assert failed.value.code is StatusCode.FAILED_PRECONDITION
+    assert failed.value.metadata["why"] == "because"
+
+
+def test_a_deadline_ends_a_call_on_both_sides(channel: grpc.Channel, notes: BlockingNotes) -> None:
+    """`timeout=` raises DeadlineExceeded here, and the server sees the call end."""
+    with pytest.raises(DeadlineExceeded):
+        channel.unary(ONE, {"text": "hang"}, timeout=0.2)
+    assert notes.ended.wait(10)
+
+
+def test_a_wrong_request_is_told_before_anything_is_sent(channel: grpc.Channel) -> None:
+    """CodecError names the field; also from `send`, and the stream goes on."""
+    with pytest.raises(CodecError, match="nope"):
+        channel.unary(ONE, {"nope": 1})
+    with channel.bidi_stream(BOTH) as stream:
+        with pytest.raises(CodecError, match="n"):
+            stream.send({"n": "many"})
+        assert stream.send({"n": 3})
+        assert stream.receive()["n"] == 3
+
+
+def test_connecting_fails_where_it_is_written() -> None:
+    """`connect` raises by itself, before any `with`."""
+    with pytest.raises(ConnectError):
+        grpc.connect("127.0.0.1:1")
+
+
+def test_a_server_stream_gives_every_message_in_order(channel: grpc.Channel) -> None:
+    """However they were moved between the threads."""
+    with channel.server_stream(DOWN, {"n": 5000}) as stream:
+        assert [each["n"] for each in stream] == list(range(5000))
+        assert stream.receive() is None
+        assert stream.status is StatusCode.OK
+
+
+def test_messages_before_an_error_are_given_first(channel: grpc.Channel) -> None:
+    """The error comes where the server put it."""
+    got = []
+    with channel.server_stream(DOWN, {"n": 40, "text": "fail"}) as stream, pytest.raises(RpcError) as failed:
+        for message in stream:
+            got.append(message["n"])  # noqa: PERF401  (those before the error count)
+    assert got == list(range(40))
+    assert failed.value.code is StatusCode.DATA_LOSS
+
+
+def test_reading_by_hand_and_by_for_share_one_place(channel: grpc.Channel) -> None:
+    """`receive` goes on where the iteration stopped, and the other way round."""
+    with channel.server_stream(DOWN, {"n": 300}) as stream:
+        first = [next(stream)["n"] for _ in range(10)]
+        then = [stream.receive()["n"] for _ in range(10)]
+        rest = [each["n"] for each in stream]
+    assert first + then + rest == list(range(300))
+
+
+def test_a_receive_that_times_out_loses_nothing(channel: grpc.Channel) -> None:
+    """The call goes on, and the next `receive` gets the message."""
+    with channel.bidi_stream(BOTH) as stream:
+        with pytest.raises(ReadTimeout):
+            stream.receive(timeout=0.05)
+        stream.send({"n": 9})
+        assert stream.receive(timeout=10)["n"] == 9
+
+
+def test_cancelling_drops_what_was_not_read(channel: grpc.Channel) -> None:
+    """After `cancel` the next read raises CANCELLED, although messages had been fetched already."""
+    with channel.server_stream(DOWN, {"n": 50}) as stream:
+        assert next(stream)["n"] == 0
+        while stream.status is None:
+            stream.initial_metadata()
+        stream.cancel()
+        with pytest.raises(RpcError) as failed:
+            stream.receive()
+    assert failed.value.code is StatusCode.CANCELLED
+
+
+def test_leaving_a_stream_early_cancels_it(channel: grpc.Channel, notes: BlockingNotes) -> None:
+    """The server sees the call end when the `with` block is left."""
+    with channel.server_stream(DOWN, {"n": 1, "text": "hang"}) as stream:
+        next(stream)
+    assert notes.ended.wait(10)
+
+
+def test_a_client_stream_sends_all_before_its_reply(channel: grpc.Channel) -> None:
+    """`send` returns at once; `finish` waits for all that was sent, and gives the reply."""
+    with channel.client_stream(UP) as stream:
+        for n in range(1000):
+            assert stream.send({"n": n})
+        assert stream.finish()["n"] == 1000
+
+
+def test_a_client_stream_takes_its_messages_from_an_iterable(
+    channel: grpc.Channel, notes: BlockingNotes
+) -> None:
+    """A generator is run in the caller's thread; the reply is returned."""
+    here = threading.get_ident()
+    threads = set()
+
+    def words() -> Iterator[dict[str, object]]:
+        for text in ("a", "b", "c"):
+            threads.add(threading.get_ident())
+            yield {"text": text}
+
+    assert channel.client_stream(UP, words())["text"] == "a,b,c"
+    assert threads == {here}
+
+
+def test_what_an_iterable_raises_is_raised_and_cancels_the_call(
+    channel: grpc.Channel, notes: BlockingNotes
+) -> None:
+    """The error is the generator's own, and the server sees the call end."""
+
+    def broken() -> Iterator[dict[str, object]]:
+        yield {"text": "a"}
+        assert notes.began.wait(10)
+        raise LookupError("no more words")
+
+    with pytest.raises(LookupError, match="no more words"):
+        channel.client_stream(UP, broken())
+    assert notes.ended.wait(10)
+    with pytest.raises(LookupError), channel.bidi_stream(BOTH, broken()) as stream:
+        list(stream)
+
+
+def test_an_iterable_that_waits_for_replies_does_not_stop_the_others(channel: grpc.Channel) -> None:
+    """A generator may block between messages: each is sent when it is there, and other calls go on meanwhile."""
+    replies: list[int] = []
+    arrived = threading.Semaphore(0)
+
+    def conversation() -> Iterator[dict[str, int]]:
+        for n in range(5):
+            yield {"n": n}
+            assert arrived.acquire(timeout=10)
+            assert channel.unary(ONE, {"n": 100})["n"] == 100
+
+    with channel.bidi_stream(BOTH, conversation()) as stream:
+        for message in stream:
+            replies.append(message["n"])
+            arrived.release()
+    assert replies == [0, 1, 2, 3, 4]
+
+
+def test_sending_to_a_call_that_failed_raises_its_status(channel: grpc.Channel) -> None:
+    """At the latest when the stream is read or sent to again."""
+    with channel.bidi_stream(BOTH) as stream:
+        stream.send({"text": "fail"})
+        with pytest.raises(RpcError) as failed:
+            stream.receive()
+        assert failed.value.code is StatusCode.ABORTED
+        with pytest.raises(RpcError):
+            stream.send({"n": 1})
+
+
+def test_a_server_that_answers_early_needs_no_more_messages(channel: grpc.Channel) -> None:
+    """`send` returns False once nobody reads, and the reply is there."""
+    with channel.client_stream(UP) as stream:
+        stream.send({"text": "stop"})
+        while stream.send({"text": "more"}):
+            pass
+        assert stream.finish()["text"] == "stop"
+
+
+def test_many_threads_share_a_channel(channel: grpc.Channel) -> None:
+    """Each gets its own replies, over one connection."""
+
+    def calls(number: int) -> list[int]:
+        return [channel.unary(ONE, {"n": 1000 * number + n})["n"] for n in range(50)]
+
+    with ThreadPoolExecutor(16) as pool:
+        got = list(pool.map(calls, range(16)))
+    assert got == [[1000 * number + n for n in range(50)] for number in range(16)]
+    assert channel.stats.connects == 1
+
+
+def test_threads_share_the_messages_of_a_stream(channel: grpc.Channel) -> None:
+    """Several that iterate over one stream get each message once, or are told that another one is reading."""
+    from wirelane.errors import BusyError
+
+    got: list[int] = []
+
+    def read() -> None:
+        while True:
+            try:
+                message = stream.receive()
+            except BusyError:
+                continue
+            if message is None:
+                return
+            got.append(message["n"])
+
+    with channel.server_stream(DOWN, {"n": 3000}) as stream, ThreadPoolExecutor(4) as pool:
+        for reader in [pool.submit(read) for _ in range(4)]:
+            reader.result()
+    assert sorted(got) == list(range(3000))
+
+
+def test_an_interrupt_cancels_the_call_that_is_waited_for(
+    channel: grpc.Channel, notes: BlockingNotes, interrupt: None
+) -> None:
+    """Ctrl-C is raised where the thread waits, the server sees the call end, and the channel goes on."""
+    with pytest.raises(Interrupt):
+        channel.unary(ONE, {"text": "hang"})
+    assert notes.ended.wait(10)
+    assert channel.stats.active == 0
+    assert channel.unary(ONE, {"n": 1})["n"] == 1
+
+
+def test_an_interrupted_receive_loses_no_message(channel: grpc.Channel, interrupt: None) -> None:
+    """The stream goes on after it."""
+    with channel.bidi_stream(BOTH) as stream:
+        with pytest.raises(Interrupt):
+            stream.receive()
+        stream.send({"n": 4})
+        assert stream.receive(timeout=10)["n"] == 4
+
+
+def test_inside_an_event_loop_calls_are_refused(channel: grpc.Channel) -> None:
+    """The error names what to await there."""
+
+    async def main() -> None:
+        channel.unary(ONE, {"n": 1})
+
+    with pytest.raises(UsageError, match=r"wirelane\.grpc\.Channel\.unary"):
+        asyncio.run(main())
+
+
+def test_context_variables_travel_into_the_loop(channel: grpc.Channel) -> None:
+    """What a generator of messages sees is what its maker saw, wherever it runs."""
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name")
+    name.set("outside")
+
+    def messages() -> Iterator[dict[str, str]]:
+        yield {"text": name.get()}
+
+    with channel.bidi_stream(BOTH, messages()) as stream:
+        assert next(stream)["text"] == "outside"
+
+
+def test_metadata_schema_and_state_are_those_of_the_channel(
+    channel: grpc.Channel, notes: BlockingNotes
+) -> None:
+    """Properties are read, and set, without a way into the loop."""
+    channel.metadata["who"] = "me"
+    channel.unary(ONE, {"n": 1})
+    assert notes.metadata["who"] == "me"
+    channel.metadata = {"who": "you"}
+    channel.unary(ONE, {"n": 1})
+    assert notes.metadata["who"] == "you"
+    assert SERVICE in channel.schema.services()
+    assert repr(channel).startswith("<sync Channel grpc://127.0.0.1:")
+
+
+def test_every_form_of_a_call_works(channel: grpc.Channel) -> None:
+    """`collect`, `call` and `exchange` as well as those with a stream."""
+    assert [each["n"] for each in channel.collect(DOWN, {"n": 3})] == [0, 1, 2]
+    assert channel.call(UP, iter([{"text": "x"}]))["text"] == "x"
+    script = [grpc.Send({"n": 1}), grpc.Receive(), grpc.Send({"n": 2}), grpc.Receive()]
+    assert [each["n"] for each in channel.exchange(BOTH, script)] == [1, 2]
+
+
+def test_a_call_needs_no_channel(served: tuple[str, BlockingNotes]) -> None:
+    """`grpc.call` connects, calls and closes."""
+    assert grpc.call(served[0], ONE, {"n": 5}, schema=note_schema())["n"] == 5
+
+
+def run_script(script: str, address: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), address],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "error"},
+    )
+
+
+def test_a_forked_child_has_a_loop_of_its_own(served: tuple[str, BlockingNotes]) -> None:
+    """A channel works in parent and child alike; a stream belongs to the process that opened it."""
+    script = f"""
+        import os, sys
+        from support.client_support import note_schema
+        from wirelane.errors import UsageError
+        from wirelane.sync import grpc
+        channel = grpc.connect(sys.argv[1], schema=note_schema())
+        channel.metadata["who"] = "before"
+        stream = channel.bidi_stream("{BOTH}")
+        stream.__enter__()
+        child = os.fork()
+        if child == 0:
+            assert channel.metadata["who"] == "before"
+            assert channel.unary("{ONE}", {{"n": 2}})["n"] == 2
+            try:
+                stream.receive()
+            except UsageError as error:
+                print(error, flush=True)
+            sys.exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        stream.send({{"n": 1}})
+        assert stream.receive()["n"] == 1
+        print("parent", channel.unary("{ONE}", {{"n": 3}})["n"], channel.stats.connects)
+    """
+    done = run_script(script, served[0])
+    assert done.returncode == 0, done.stderr
+    assert "before os.fork()" in done.stdout
+    assert "parent 3 1" in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_end_of_the_interpreter_closes_what_is_open(served: tuple[str, BlockingNotes]) -> None:
+    """A script that leaves channel and stream open ends by itself, at once and without a word."""
+    script = f"""
+        import sys, threading
+        from support.client_support import note_schema
+        from wirelane.sync import grpc
+        channel = grpc.Channel(sys.argv[1], schema=note_schema())
+        stream = channel.server_stream("{DOWN}", {{"n": 1, "text": "hang"}}).__enter__()
+        print(next(stream)["n"])
+        threading.Thread(target=stream.receive, daemon=True).start()
+    """
+    done = run_script(script, served[0])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
+def test_ctrl_c_ends_a_script_that_waits(served: tuple[str, BlockingNotes], notes: BlockingNotes) -> None:
+    """A real SIGINT: KeyboardInterrupt where it waits, the server sees the call end, and the process is gone."""
+    script = f"""
+        import sys
+        from support.client_support import note_schema
+        from wirelane.sync import grpc
+        channel = grpc.connect(sys.argv[1], schema=note_schema())
+        print("ready", flush=True)
+        channel.unary("{ONE}", {{"text": "hang"}})
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), served[0]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert notes.began.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert "KeyboardInterrupt" in errors
+    assert notes.ended.wait(10)
