@@ -1,8 +1,4 @@
-"""Messages of betterproto2 and betterproto: dataclasses that serialize themselves.
-
-Neither library is imported here. A class can only be one of theirs if the library was imported before, so it
-is looked for in `sys.modules`.
-"""
+"""The codec of a message class of betterproto2 or betterproto: by glue, or by the library's own methods."""
 
 from __future__ import annotations
 
@@ -12,6 +8,8 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 
 from wirelane.codec.base import MessageCodec, describe_value
+from wirelane.codec.betterproto.plans import is_message, plan_of
+from wirelane.codec.glue import Glue, Unplannable, glue_of
 from wirelane.errors import CodecError
 
 __all__ = ["find_codec"]
@@ -29,6 +27,28 @@ def find_codec(message_type: type) -> MessageCodec | None:
 
 
 def _codec(kind: Any) -> MessageCodec:
+    if is_message(kind):
+        try:
+            return _glue_codec(kind, glue_of(plan_of(kind)))
+        except Unplannable:
+            pass  # it does what it does in its own way
+    return _own_codec(kind)
+
+
+def _glue_codec(kind: Any, glue: Glue) -> MessageCodec:
+    encode_exactly, name = glue.encode, glue.plan.python_name
+
+    def encode(value: Any) -> bytes:
+        if value is None:
+            value = kind()
+        if not isinstance(value, kind):
+            raise CodecError(f"expected a {name}, not {describe_value(value)}")
+        return encode_exactly(value)
+
+    return MessageCodec(name, encode, glue.decode)
+
+
+def _own_codec(kind: Any) -> MessageCodec:
     name = f"{kind.__module__}.{kind.__qualname__}"
 
     def encode(value: Any) -> bytes:

@@ -1,0 +1,257 @@
+"""betterproto2's classes as plans: what their dataclass fields say, and what keeps a class from being one.
+
+A class is planned if nothing in it has its own idea of how messages are read and written. What is overridden is
+looked for by name; a `__post_init__` may be there if it is one that the compiler writes for what is deprecated,
+since it does nothing but warn. A message inside whose class is not planned is opaque: bytes on the wire,
+`bytes(message)` and `parse` at the ends.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import sys
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, Final
+
+from google.protobuf.empty_pb2 import Empty
+
+from wirelane.codec.betterproto.names import enumeration, field_name, message_name
+from wirelane.codec.glue import Enumeration, Field, Making, Plan, Unplannable
+
+__all__ = ["described", "is_message", "obstacle", "plan_of"]
+
+_ATTRIBUTE: Final = "__wirelane_plan__"
+
+# What the glue does in place of the class, or relies on.
+_RELIED_ON: Final = (
+    "__bytes__",
+    "SerializeToString",
+    "parse",
+    "FromString",
+    "load",
+    "_postprocess_single",
+    "_get_field_default",
+    "_betterproto",
+    "_cls_for",
+    "_type_hint",
+    "_type_hints",
+    "_is_pydantic",
+    "_validate",
+    "__new__",
+    "__getattribute__",
+    "__setattr__",
+)
+_UNKNOWN: Final = "_unknown_fields"
+_WARNS: Final = frozenset({"warnings", "warn", "DeprecationWarning", "super", "__post_init__", "is_set"})
+
+
+def _base() -> type | None:
+    base = getattr(sys.modules.get("betterproto2"), "Message", None)
+    return base if isinstance(base, type) else None
+
+
+def is_message(kind: object) -> bool:
+    """Whether something is a subclass of betterproto2.Message."""
+    base = _base()
+    return base is not None and isinstance(kind, type) and issubclass(kind, base) and kind is not base
+
+
+def plan_of(kind: Any) -> Plan:
+    """The plan of a subclass of betterproto2.Message, made at first use.
+
+    Raises:
+        Unplannable: It has its own ways, or its annotations do not resolve (yet).
+    """
+    plan: Plan | None = kind.__dict__.get(_ATTRIBUTE)
+    if plan is None:
+        reason = obstacle(kind)
+        if reason:
+            raise Unplannable(f"{kind.__module__}.{kind.__qualname__} {reason}")
+        # Made twice at once, it is the same twice.
+        plan = _make(kind)
+        setattr(kind, _ATTRIBUTE, plan)
+    return plan
+
+
+def described(kind: Any) -> Plan:
+    """As `plan_of`, but for a description only: how a class reads and writes itself is no matter."""
+    return kind.__dict__.get(_ATTRIBUTE) or _make(kind)
+
+
+def obstacle(kind: type) -> str:
+    """What keeps a class from being planned, whatever its fields are; empty if nothing does."""
+    base = _base()
+    if base is None or not dataclasses.is_dataclass(kind):
+        return "is no dataclass"
+    for name in _RELIED_ON:
+        if _own(kind, name) is not inspect.getattr_static(base, name):
+            return f"has a {name} of its own"
+    if not _is_made(inspect.getattr_static(kind, "__init__")):
+        return "has an __init__ of its own"
+    post_init = inspect.getattr_static(kind, "__post_init__")
+    if post_init is not inspect.getattr_static(base, "__post_init__") and not _only_warns(post_init):
+        return "has a __post_init__ of its own"
+    for field in dataclasses.fields(kind):
+        found = inspect.getattr_static(kind, field.name, None)
+        if hasattr(type(found), "__set__") and not inspect.ismemberdescriptor(found):
+            return f"has a property {field.name}"
+    return ""
+
+
+def _own(kind: type, name: str) -> Any:
+    """What a class has under a name, before it was accelerated."""
+    found = inspect.getattr_static(kind, name)
+    while (before := getattr(found, "before_acceleration", None)) is not None:
+        found = before
+    return found
+
+
+def _is_made(init: Any) -> bool:
+    """Whether an __init__ was made by `dataclasses` or pydantic."""
+    if not isinstance(init, FunctionType):
+        return False
+    return init.__code__.co_filename == "<string>" or hasattr(init, "__pydantic_base_init__")
+
+
+def _only_warns(post_init: Any) -> bool:
+    if not isinstance(post_init, FunctionType):
+        return False
+    code = post_init.__code__
+    return _WARNS.issuperset(code.co_names) and code.co_freevars in {(), ("__class__",)}
+
+
+def _making(kind: type) -> Making:
+    """A class that is deprecated as a whole warns when an object is made; one with deprecated fields does not."""
+    post_init = inspect.getattr_static(kind, "__post_init__")
+    told = [text for text in post_init.__code__.co_consts if isinstance(text, str)]
+    if any(text.endswith(" is deprecated") and "." not in text for text in told):
+        return Making.DEFAULTS
+    return Making.ATTRIBUTES
+
+
+def _make(kind: Any) -> Plan:
+    try:
+        hints = kind._type_hints()
+    except Exception as error:
+        # Annotations are strings, evaluated as code.
+        raise Unplannable(f"the annotations of {kind.__qualname__} do not resolve: {error}") from error
+    package, name = message_name(kind)
+    fields = tuple(_field(each, hints[each.name], kind) for each in dataclasses.fields(kind))
+    return Plan(
+        kind,
+        name,
+        package,
+        fields,
+        making=_making(kind),
+        unknown=_UNKNOWN,
+        foreign=_serialize_other,
+        check=_pydantic_check(kind),
+    )
+
+
+def _field(field: Any, hint: Any, owner: type) -> Field:
+    meta = field.metadata.get("betterproto")
+    if meta is None:
+        raise Unplannable(f"{field.name} is no field of a message")
+    types = getattr(hint, "__args__", None) or (hint,)
+    name = field.name
+    key = None
+    value, value_type = meta, types[0]
+    if meta.map_meta is not None:
+        key, value, value_type = meta.map_meta[0].proto_type, meta.map_meta[1], types[-1]
+    many = bool(meta.repeated) or key is not None
+    planned = Field(
+        name,
+        meta.number,
+        value.proto_type,
+        field_name(name),
+        repeated=bool(meta.repeated),
+        key=key,
+        presence=not many and bool(meta.optional or meta.group or meta.proto_type == "message"),
+        oneof=meta.group,
+    )
+    if value.proto_type == "enum":
+        planned = dataclasses.replace(planned, enum=_enum(name, value_type, owner))
+    elif value.proto_type == "message":
+        planned = _message_field(planned, value_type, value.unwrap)
+    _check_default(field, planned)
+    return planned
+
+
+def _enum(name: str, kind: Any, owner: type) -> Enumeration | None:
+    if kind is int:
+        return None
+    if isinstance(kind, type) and issubclass(kind, enum.Enum) and issubclass(kind, int):
+        return enumeration(kind, owner)
+    raise Unplannable(f"{name} has no enum for its type")
+
+
+def _check_default(field: Any, planned: Field) -> None:
+    if field.default_factory is dataclasses.MISSING:
+        raise Unplannable(f"{field.name} has no default")
+    default = field.default_factory()
+    zero = (
+        {} if planned.key else [] if planned.repeated else None if planned.presence else _zero(planned.kind)
+    )
+    if default != zero or (default is None) is not (zero is None):
+        raise Unplannable(f"{field.name} has a default of its own")
+
+
+def _zero(kind: str) -> Any:
+    return {"string": "", "bytes": b""}.get(kind, 0)
+
+
+def _message_field(planned: Field, kind: Any, unwrap: Callable[[], type] | None) -> Field:
+    try:
+        target: Any = kind if unwrap is None else unwrap()
+    except NameError as error:
+        raise Unplannable(f"the type of {planned.attribute} is not there: {error}") from error
+    if not is_message(target):
+        raise Unplannable(f"{planned.attribute} holds no betterproto2 message")
+    wrap = None if unwrap is None else (target.from_wrapped, target.to_wrapped)
+    if obstacle(target):
+        into, out_of = _opaque(target, wrap)
+        return dataclasses.replace(
+            planned, inside=lambda: described(target), into=into, out_of=out_of, opaque=True
+        )
+    into, out_of = wrap or (None, None)
+    return dataclasses.replace(planned, inside=lambda: plan_of(target), into=into, out_of=out_of)
+
+
+def _opaque(kind: Any, wrap: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None) -> Any:
+    """The conversions between an object that reads and writes itself, and bytes."""
+
+    def into(value: Any) -> bytes:
+        return _serialize_other(value if wrap is None else wrap[0](value))
+
+    def out_of(data: bytes) -> Any:
+        Empty.FromString(data)  # betterproto2 takes what is cut off in the middle for the end
+        message = kind.parse(data)
+        return message if wrap is None else wrap[1](message)
+
+    return into, out_of
+
+
+def _serialize_other(value: Any) -> bytes:
+    """What betterproto2 does with any message in any field: it lets it serialize itself."""
+    if not is_message(type(value)):
+        raise TypeError(type(value).__qualname__)
+    return bytes(value)
+
+
+def _pydantic_check(kind: Any) -> Callable[[Any], None] | None:
+    """What `_validate` of a pydantic dataclass does, with the validator made only once."""
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is None or not pydantic.dataclasses.is_pydantic_dataclass(kind):
+        return None
+    validate = sys.modules["pydantic_core"].SchemaValidator(kind.__pydantic_core_schema__).validate_python
+
+    def check(message: Any) -> None:
+        values = dict(message.__dict__)
+        values.pop(_UNKNOWN, None)
+        validate(values)
+
+    return check

@@ -1,0 +1,285 @@
+"""The source of the two functions of a class: `write(object, message)` and `read(message) -> object`.
+
+`message` is one of upb's, of the type that `wire` makes. Plain source per class, as `dataclasses` does, because
+what costs is the interpreter and not protobuf: every attribute is one load, one test and one store.
+
+What is written is what the library of the class would write, and values of a wrong type fail somewhere, in
+whatever way: who calls then asks `careful` what is wrong. So no value is checked here but where protobuf itself
+takes what it should not: bytes for a string, 1e39 for a float.
+
+Names come from classes, which may be made from descriptors of a stranger: attributes enter the source only
+after a test that they are identifiers, all else is an object in the function's scope or a number.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from struct import pack, unpack
+from typing import Any, Final
+
+from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from wirelane.codec.glue.plan import Field, Inside, Making, Plan, Unplannable
+
+__all__ = ["Linker", "Source"]
+
+_FLOAT32_MAX: Final = "3.4028234663852886e38"
+_ZERO: Final = {"string": '""', "bytes": 'b""', "bool": "False"}
+
+Write = Callable[[Any, Any], None]
+Read = Callable[[Any], Any]
+Linker = Callable[[Plan], tuple[Write, Read]]
+"""Gives the functions of a plan that stands inside another."""
+
+
+class Source:
+    """The functions of one plan.
+
+    They are made first and linked later, when those of all types inside are made, too.
+
+    Raises:
+        Unplannable: An attribute cannot be named in source.
+    """
+
+    def __init__(self, plan: Plan, message_class: type[Message]) -> None:
+        self._plan = plan
+        self._numbers = count()
+        self._inner: list[tuple[str, str, Plan]] = []
+        # Unbound, here and elsewhere: looking a method up on a message costs as much as a field.
+        self._scope: dict[str, Any] = {
+            "kind": plan.kind,
+            "new": object.__new__,
+            "has": message_class.HasField,
+            "which": message_class.WhichOneof,
+            "merge": message_class.MergeFromString,
+            "unknown": UnknownFieldSet,
+            "rest": _rest_of(message_class),
+            "foreign": plan.foreign or _refuse,
+            "text": _text,
+            "texts": _texts,
+            "narrow": _narrow,
+            "narrow_all": _narrow_all,
+            "two_members": _two_members,
+        }
+        for field in plan.fields:
+            if not field.attribute.isidentifier() or keyword.iskeyword(field.attribute):
+                raise Unplannable(f'"{field.attribute}" is no name of an attribute')
+        lines = [
+            "def write(o, m):",
+            *_indent(self._write_body()),
+            "def read(m):",
+            *_indent(self._read_body()),
+        ]
+        code = compile("\n".join(lines), f"<glue of {plan.python_name}>", "exec")
+        exec(code, self._scope)  # noqa: S102 - names are tested, see the docstring of the module
+        self.write: Write = self._scope["write"]
+        self.read: Read = self._scope["read"]
+
+    def link(self, linker: Linker) -> None:
+        """Give the functions those of the messages inside."""
+        for write_name, read_name, plan in self._inner:
+            self._scope[write_name], self._scope[read_name] = linker(plan)
+
+    def _bind(self, value: object) -> str:
+        name = f"x{next(self._numbers)}"
+        self._scope[name] = value
+        return name
+
+    def _inside(self, field: Field) -> tuple[str, str]:
+        """The names of the functions that write and read the message inside a field."""
+        assert field.inside is not None
+        if isinstance(field.inside, Inside):
+            return self._bind(field.inside.write), self._bind(field.inside.read)
+        names = self._bind(None), self._bind(None)
+        self._inner.append((*names, field.inside()))
+        return names
+
+    # -- write ---------------------------------------------------------------------------------------------
+
+    def _write_body(self) -> Iterator[str]:
+        plan = self._plan
+        yield "if o.__class__ is not kind: return merge(m, foreign(o))"
+        if plan.check is not None:
+            yield f"{self._bind(plan.check)}(o)"
+        for index in range(len(plan.oneofs)):
+            yield f"n{index} = 0"
+        for field in plan.fields:
+            yield from self._write_field(field)
+        for index, name in enumerate(plan.oneofs):
+            yield f"if n{index} > 1: two_members({name!r})"
+        if plan.unknown is not None:
+            yield f"if v := o.{plan.unknown}: merge(m, v)"
+
+    def _write_field(self, field: Field) -> Iterator[str]:
+        value = f"(v := o.{field.attribute})"
+        if field.many:
+            empty = "[]" if field.repeated else "{}"
+            yield f"if {value} or v != {empty} and v is not None:"
+            yield from _indent(self._write_map(field) if field.key else self._write_list(field))
+            return
+        if field.nested:
+            yield f"if {value} is not None:"
+            yield from _indent(self._write_message(field, f"m.f{field.number}", "v"))
+        elif field.presence or field.oneof is not None:
+            yield f"if {value} is not None:"
+            yield f"    m.f{field.number} = {self._checked(field, 'v')}"
+        else:
+            # Truth is tested first because that is what most values have; what is false and no default is wrong.
+            yield f"if {value} or v != {_ZERO.get(field.wire_kind, '0')} and v is not None:"
+            yield f"    m.f{field.number} = {self._checked(field, 'v')}"
+        if field.oneof is not None:
+            yield f"    n{self._plan.oneofs.index(field.oneof)} += 1"
+
+    def _write_message(self, field: Field, target: str, value: str) -> Iterator[str]:
+        write, _ = self._inside(field)
+        yield f"s = {target}"
+        yield "s.SetInParent()"
+        yield f"{write}({self._into(field, value)}, s)"
+
+    def _write_list(self, field: Field) -> Iterator[str]:
+        target = f"m.f{field.number}"
+        if field.nested:
+            write, _ = self._inside(field)
+            yield f"a = {target}.add"
+            yield f"for x in v: {write}({self._into(field, 'x')}, a())"
+        elif field.into is not None:
+            yield f"{target}.extend([{self._into(field, 'x')} for x in v])"
+        else:
+            check = {"string": "texts(v)", "float": "narrow_all(v)"}.get(field.wire_kind, "v")
+            yield f"{target}.extend({check})"
+
+    def _write_map(self, field: Field) -> Iterator[str]:
+        assert field.key is not None
+        key = _check(field.key, "k")
+        yield f"a = m.f{field.number}.add"
+        yield "for k, x in v.items():"
+        yield f"    e = a(); e.f1 = {key}"
+        if field.nested:
+            yield from _indent(self._write_message(field, "e.f2", "x"))
+        else:
+            yield f"    e.f2 = {self._checked(field, 'x')}"
+
+    def _into(self, field: Field, value: str) -> str:
+        return value if field.into is None else f"{self._bind(field.into)}({value})"
+
+    def _checked(self, field: Field, value: str) -> str:
+        return _check(field.wire_kind, value) if field.into is None else self._into(field, value)
+
+    # -- read ----------------------------------------------------------------------------------------------
+
+    def _read_body(self) -> Iterator[str]:
+        plan = self._plan
+        for index in range(len(plan.oneofs)):
+            yield f'w{index} = which(m, "g{index}")'
+        values = [(field.attribute, self._value(field)) for field in plan.fields]
+        if plan.making is Making.ARGUMENTS:
+            yield f"o = kind({', '.join(f'{name}={value}' for name, value in values)})"
+            values = []
+        else:
+            yield "o = new(kind)" if plan.making is Making.ATTRIBUTES else "o = kind()"
+        for name, value in values:
+            yield f"o.{name} = {value}"
+        if plan.unknown is not None:
+            yield f'o.{plan.unknown} = rest(m) if unknown(m) else b""'
+        if plan.check is not None:
+            yield f"{self._bind(plan.check)}(o)"
+        yield "return o"
+
+    def _value(self, field: Field) -> str:
+        access = f"m.f{field.number}"
+        if field.key is not None:
+            return f"{{e.f1: {self._converted(field, 'e.f2')} for e in {access}[:]}}"
+        if field.repeated:
+            converted = self._converted(field, "e")
+            # A slice of a repeated field is a list, and is twice as fast as list().
+            return f"{access}[:]" if converted == "e" else f"[{converted} for e in {access}[:]]"
+        value = self._converted(field, access)
+        if field.oneof is not None:
+            index = self._plan.oneofs.index(field.oneof)
+            return f'{value} if w{index} == "f{field.number}" else None'
+        if field.presence:
+            return f'{value} if has(m, "f{field.number}") else None'
+        return value
+
+    def _converted(self, field: Field, value: str) -> str:
+        if field.nested:
+            _, read = self._inside(field)
+            value = f"{read}({value})"
+        elif field.enum is not None:
+            value = f"{self._bind(_Members(field.enum.kind))}[{value}]"
+        return value if field.out_of is None else f"{self._bind(field.out_of)}({value})"
+
+
+class _Members(dict[int, Any]):
+    """The members of an enum by their numbers; what the class makes of other numbers is not kept."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__({member.value: member for member in kind})
+        self._kind = kind
+
+    def __missing__(self, number: int) -> Any:
+        return self._kind(number)
+
+
+def _check(kind: str, value: str) -> str:
+    """The expression for a value that upb would not check as it should."""
+    if kind == "string":
+        return f"{value} if {value}.__class__ is str else text({value})"
+    if kind == "float":
+        return f"{value} if -{_FLOAT32_MAX} <= {value} <= {_FLOAT32_MAX} else narrow({value})"
+    return value
+
+
+def _indent(lines: Iterable[str]) -> Iterator[str]:
+    return (f"    {line}" for line in lines)
+
+
+def _rest_of(message_class: type[Message]) -> Callable[[Any], bytes]:
+    list_fields = message_class.ListFields
+    clear, serialize = message_class.ClearField, message_class.SerializeToString
+
+    def rest(message: Any) -> bytes:
+        """The unknown fields of a message, octet for octet; the others are gone afterwards."""
+        for field, _ in list_fields(message):
+            clear(message, field.name)
+        return serialize(message)
+
+    return rest
+
+
+# What follows is called where upb takes too much, or for objects of another class. What it raises is never seen:
+# `careful` finds the same fault again, with its path.
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no str")
+    return value
+
+
+def _texts(values: Iterable[Any]) -> list[Any]:
+    texts = values if isinstance(values, list) else list(values)
+    "".join(texts)  # the fastest way to see that all are str
+    return texts
+
+
+def _narrow(value: Any) -> float:
+    number: float = unpack("<f", pack("<f", value))[0]
+    return number
+
+
+def _narrow_all(values: Iterable[Any]) -> list[Any]:
+    numbers = values if isinstance(values, list) else list(values)
+    pack(f"<{len(numbers)}f", *numbers)
+    return numbers
+
+
+def _two_members(oneof: str) -> None:
+    raise ValueError(oneof)
+
+
+def _refuse(value: Any) -> bytes:
+    raise TypeError(type(value).__qualname__)
