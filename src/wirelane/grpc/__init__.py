@@ -15,8 +15,10 @@ from wirelane._lazy import lazy
 
 if TYPE_CHECKING:
     from wirelane.core.keepalive import ServerOptions as ServerOptions
+    from wirelane.core.metadata import MetadataLike as MetadataLike
     from wirelane.core.method import Cardinality as Cardinality
     from wirelane.grpc.channel import Channel as Channel
+    from wirelane.grpc.deprecation import deprecated as deprecated
     from wirelane.grpc.methods import Method as Method
     from wirelane.grpc.options import ChannelOptions as ChannelOptions
     from wirelane.grpc.options import ChannelState as ChannelState
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from wirelane.grpc.streams import BidiStreamCall as BidiStreamCall
     from wirelane.grpc.streams import ClientStreamCall as ClientStreamCall
     from wirelane.grpc.streams import ClientStreamReply as ClientStreamReply
+    from wirelane.grpc.streams import Messages as Messages
     from wirelane.grpc.streams import ServerStreamCall as ServerStreamCall
     from wirelane.grpc.stub import ServiceStub as ServiceStub
     from wirelane.grpc.unary import UnaryCall as UnaryCall
@@ -52,6 +55,8 @@ __all__ = [
     "ClientStreamReply",
     "Context",
     "DoneSending",
+    "Messages",
+    "MetadataLike",
     "Method",
     "Receive",
     "Send",
@@ -64,6 +69,7 @@ __all__ = [
     "UnaryCall",
     "call",
     "connect",
+    "deprecated",
     "load_schema",
     "reflect",
 ]
