@@ -64,8 +64,12 @@ class Scope:
         return package.count(".") + 1 if package else 0
 
     def _is_symbol(self, name: str) -> bool:
-        try:
-            self._descriptors.pool.FindFileContainingSymbol(name)
-        except KeyError:
-            return False
-        return True
+        pool = self._descriptors.pool
+        # Methods are no symbols to the pool. To the compiler they are: in `rpc Get(Get)` the second is the method.
+        for find in (pool.FindFileContainingSymbol, pool.FindMethodByName):
+            try:
+                find(name)
+            except KeyError:
+                continue
+            return True
+        return False

@@ -82,6 +82,21 @@ def test_types_of_other_packages_keep_their_whole_name() -> None:
     assert "  repeated google.protobuf.Any details = 3;\n" in rpc
 
 
+def test_a_message_that_is_called_like_a_method_is_written_in_full() -> None:
+    """Inside its service the compiler would take the name for the method."""
+    source = """
+    syntax = "proto3"; package a;
+    message Get {} message Other {}
+    service S { rpc Get(.a.Get) returns (.a.Get); rpc Find(.a.Get) returns (Other); }
+    """
+    before = schema(source)
+    text = before.proto_text("sample.proto")
+    assert "  rpc Get(a.Get) returns (a.Get);\n  rpc Find(a.Get) returns (Other);\n" in text
+    assert without_positions(schema(text).file_bytes("sample.proto")) == without_positions(
+        before.file_bytes("sample.proto")
+    )
+
+
 def test_an_empty_block_of_a_method_stays_one() -> None:
     text = 'syntax = "proto3"; message M {} service S { rpc A(M) returns (M) {} rpc B(M) returns (M); }'
     before = schema(text)
