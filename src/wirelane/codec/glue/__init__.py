@@ -29,9 +29,10 @@ from __future__ import annotations
 
 from wirelane.codec.glue.files import files_of
 from wirelane.codec.glue.glue import Glue, closure, glue_of, kept_glue
-from wirelane.codec.glue.plan import Enumeration, Field, Inside, Making, Plan, Unplannable
+from wirelane.codec.glue.plan import Choice, Enumeration, Field, Inside, Making, Plan, Unplannable
 
 __all__ = [
+    "Choice",
     "Enumeration",
     "Field",
     "Glue",

@@ -7,6 +7,7 @@ where an int belongs, a bytearray for bytes.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -15,7 +16,7 @@ from wirelane.codec.base import Fault, describe_value, index_step, key_step
 from wirelane.codec.glue.plan import INTEGERS, Field, Inside, Plan
 from wirelane.codec.scalars import scalar_of
 
-__all__ = ["fill"]
+__all__ = ["fill", "listed", "mapped"]
 
 _ZERO: dict[str, Any] = {"string": "", "bytes": b"", "bool": False}
 
@@ -41,7 +42,7 @@ def fill(plan: Plan, value: Any, message: Any) -> None:
             item = getattr(value, field.attribute)
         except AttributeError:
             raise Fault("the object has no such attribute").at(field.attribute) from None
-        if item is None:
+        if _is_left_out(plan, field, item):
             continue
         if field.oneof is not None:
             other = seen.setdefault(field.oneof, field.attribute)
@@ -50,12 +51,45 @@ def fill(plan: Plan, value: Any, message: Any) -> None:
                     f'"{other}" and "{field.attribute}" are both set: of the oneof "{field.oneof}" there is one at most'
                 )
         try:
-            _fill_field(field, item, message)
+            _fill_field(field, item, message, strict=plan.strict)
         except Fault as fault:
             fault.at(field.attribute)
             raise
     if plan.unknown is not None:
         _merge(message, getattr(value, plan.unknown), f"{plan.unknown} holds no fields")
+
+
+def _is_left_out(plan: Plan, field: Field, item: Any) -> bool:
+    """Whether nothing is stored for a value; a None that belongs nowhere is found where it is stored."""
+    if field.choice is not None:
+        try:
+            return field.choice.pick(item) != field.number
+        except Fault as fault:
+            fault.at(field.attribute)
+            raise
+    return item is None and (not plan.strict or (field.presence and field.absent is None))
+
+
+def listed(value: Any) -> Any:
+    """Return what stands for a list: any iterable with a length that is not one value by itself.
+
+    Raises:
+        Fault: It is none.
+    """
+    if isinstance(value, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(value, Collection):
+        raise Fault(f"expected a list, not {describe_value(value)}")
+    return list(value)
+
+
+def mapped(value: Any) -> Any:
+    """Return what stands for a dict.
+
+    Raises:
+        Fault: It is none.
+    """
+    if not isinstance(value, Mapping):
+        raise Fault(f"expected a dict, not {describe_value(value)}")
+    return value
 
 
 def _merge_foreign(plan: Plan, value: Any, message: Any) -> None:
@@ -75,8 +109,10 @@ def _merge(message: Any, data: Any, problem: str) -> None:
         raise Fault(f"{problem}: {error}") from error
 
 
-def _fill_field(field: Field, item: Any, message: Any) -> None:
+def _fill_field(field: Field, item: Any, message: Any, *, strict: bool) -> None:
     name = f"f{field.number}"
+    if strict and field.many:
+        item = mapped(item) if field.key is not None else listed(item)
     if field.key is not None:
         _fill_map(field, item, getattr(message, name))
     elif field.repeated:

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, EncodeError, Message
 
 from wirelane.codec.base import TOO_DEEP, Fault, describe_value
 from wirelane.codec.glue.careful import fill
+from wirelane.codec.glue.careful_read import read
 from wirelane.codec.glue.plan import Inside, Plan
 from wirelane.codec.glue.source import Source
 from wirelane.codec.glue.wire import Wire
@@ -65,7 +66,7 @@ class Glue:
         return encode
 
     def _strict_decoder(self) -> Callable[[bytes], Any]:
-        try_decode, name = self.try_decode, self.plan.python_name
+        try_decode, explain, name = self.try_decode, self.explain, self.plan.python_name
 
         def decode(data: bytes) -> Any:
             try:
@@ -75,12 +76,24 @@ class Glue:
                 reason = str(error).rpartition("': ")[2]
                 raise CodecError(f"{len(data)} bytes are no valid {name}: {reason}") from error
             except Exception as error:
-                # Conversions, enums and __post_init__ are the library's or the user's, and raise what they like.
-                raise CodecError(
-                    f"{len(data)} bytes are no valid {name}: {type(error).__name__}: {error}"
-                ) from error
+                # What is no value of a class fails in whatever way it comes to.
+                raise explain(data, error) from error
 
         return decode
+
+    def explain(self, data: bytes, error: Exception) -> CodecError:
+        """Return what is wrong with bytes that are a message, and no object: which value, and why."""
+        name = self.plan.python_name
+        message = self._message_class()
+        try:
+            message.MergeFromString(data)
+            read(self.plan, message)
+        except Fault as fault:
+            found = fault.error()
+            return found if found.path else CodecError(f"no valid {name}: {found.message}")
+        except RecursionError:
+            return CodecError(f"no valid {name}: {TOO_DEEP}")
+        return CodecError(f"{len(data)} bytes are no valid {name}: {type(error).__name__}: {error}")
 
     def encode_carefully(self, value: Any) -> bytes:
         """As `encode`, one value after the other.

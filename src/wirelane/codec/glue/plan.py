@@ -7,15 +7,19 @@ that these functions speak to, `files` the .proto that others get to see. Who ha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import groupby
 from typing import Any, Final
+
+from wirelane.codec.base import Fault, describe_value
 
 __all__ = [
     "INTEGERS",
     "PACKABLE",
     "SCALARS",
+    "Choice",
     "Enumeration",
     "Field",
     "Inside",
@@ -81,6 +85,33 @@ class Enumeration:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Which member of a oneof a value belongs to, where one attribute holds whichever is set.
+
+    Attributes:
+        numbers: The number of the member for each type.
+        nullable: None stands for none of them.
+    """
+
+    numbers: Mapping[type, int]
+    nullable: bool
+
+    def pick(self, value: Any) -> int:
+        """Return the number of the member for a value, 0 for none.
+
+        Raises:
+            Fault: It is of none of the types.
+        """
+        if value is None and self.nullable:
+            return 0
+        for kind, number in self.numbers.items():
+            if isinstance(value, kind):
+                return number
+        names = " or ".join(kind.__qualname__ for kind in self.numbers)
+        raise Fault(f"expected {names}, not {describe_value(value)}")
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """One attribute.
 
@@ -92,13 +123,16 @@ class Field:
         enum: What numbers of an enum become; without it they stay numbers.
         inside: The message of a message field: a function that gives its plan, called when all classes are
             there, so that types may be recursive; or an `Inside`.
-        repeated: Whether the attribute is a list.
+        repeated: Whether the attribute is a list, or what `container` says.
         key: The kind of the keys, if the attribute is a dict.
         presence: Whether None stands for "not set" and the default is a value like others. Without it the
             default is not sent; a message is always there.
         oneof: The group of which one attribute at most is not None.
         into: From a value to what the field takes: the object that `inside` plans, or a scalar.
         out_of: The way back.
+        container: list, tuple, set or frozenset, if it is repeated.
+        absent: What a field with presence is when it is not set, instead of None, which it then cannot be.
+        choice: The attribute is that of all fields of the same `oneof`, which are beside each other.
         opaque: The message inside reads and writes itself: `into` gives its bytes, `out_of` takes them, and
             `inside` only tells others what it is.
     """
@@ -116,6 +150,9 @@ class Field:
     into: Callable[[Any], Any] | None = None
     out_of: Callable[[Any], Any] | None = None
     opaque: bool = False
+    container: type = list
+    absent: Callable[[], Any] | None = None
+    choice: Choice | None = None
 
     @property
     def nested(self) -> bool:
@@ -147,6 +184,7 @@ class Plan:
             are dropped.
         foreign: Serializes an object that stands where one of `kind` belongs and is none itself, or raises
             TypeError; without it such objects are refused.
+        strict: None is only taken where it stands for "not set", and lists are no other iterables.
         check: Called with every object before it is written and after it was read; raises what it likes if the object is not valid.
     """
 
@@ -158,6 +196,12 @@ class Plan:
     unknown: str | None = None
     foreign: Callable[[Any], bytes] | None = None
     check: Callable[[Any], None] | None = None
+    strict: bool = False
+
+    def attributes(self) -> Iterator[tuple[str, list[Field]]]:
+        """Yield every attribute with its field, or with the members of its `choice`."""
+        for attribute, fields in groupby(self.fields, key=lambda field: field.attribute):
+            yield attribute, list(fields)
 
     @property
     def oneofs(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from wirelane.codec.glue.careful import listed, mapped
 from wirelane.codec.glue.plan import Field, Inside, Making, Plan, Unplannable
 
 __all__ = ["Linker", "Source"]
@@ -60,6 +61,10 @@ class Source:
             "foreign": plan.foreign or _refuse,
             "text": _text,
             "texts": _texts,
+            "truth": _truth,
+            "truths": _truths,
+            "listed": listed,
+            "mapped": mapped,
             "narrow": _narrow,
             "narrow_all": _narrow_all,
             "two_members": _two_members,
@@ -104,34 +109,67 @@ class Source:
         yield "if o.__class__ is not kind: return merge(m, foreign(o))"
         if plan.check is not None:
             yield f"{self._bind(plan.check)}(o)"
-        for index in range(len(plan.oneofs)):
+        for index in self._counted():
             yield f"n{index} = 0"
-        for field in plan.fields:
-            yield from self._write_field(field)
-        for index, name in enumerate(plan.oneofs):
-            yield f"if n{index} > 1: two_members({name!r})"
+        for _, fields in plan.attributes():
+            yield from (
+                self._write_field(fields[0]) if fields[0].choice is None else self._write_choice(fields)
+            )
+        for index in self._counted():
+            yield f"if n{index} > 1: two_members({plan.oneofs[index]!r})"
         if plan.unknown is not None:
             yield f"if v := o.{plan.unknown}: merge(m, v)"
 
+    def _counted(self) -> list[int]:
+        """The oneofs whose members are attributes, of which more than one may be set."""
+        groups = {field.oneof for field in self._plan.fields if field.choice is None}
+        return [index for index, name in enumerate(self._plan.oneofs) if name in groups]
+
     def _write_field(self, field: Field) -> Iterator[str]:
-        value = f"(v := o.{field.attribute})"
+        strict, attribute = self._plan.strict, f"o.{field.attribute}"
         if field.many:
-            empty = "[]" if field.repeated else "{}"
-            yield f"if {value} or v != {empty} and v is not None:"
-            yield from _indent(self._write_map(field) if field.key else self._write_list(field))
+            body = list(self._write_map(field) if field.key else self._write_list(field))
+            if strict:
+                expected = "dict" if field.key else field.container.__name__
+                convert = "mapped" if field.key else "listed"
+                yield f"if (v := {attribute}).__class__ is not {expected}: v = {convert}(v)"
+                yield "if v:"
+            else:
+                yield f"if (v := {attribute}) or v != {'[]' if field.repeated else '{}'} and v is not None:"
+            yield from _indent(body)
             return
-        if field.nested:
-            yield f"if {value} is not None:"
-            yield from _indent(self._write_message(field, f"m.f{field.number}", "v"))
-        elif field.presence or field.oneof is not None:
-            yield f"if {value} is not None:"
-            yield f"    m.f{field.number} = {self._checked(field, 'v')}"
-        else:
-            # Truth is tested first because that is what most values have; what is false and no default is wrong.
-            yield f"if {value} or v != {_ZERO.get(field.wire_kind, '0')} and v is not None:"
-            yield f"    m.f{field.number} = {self._checked(field, 'v')}"
+        body = self._write_single(field, "v")
         if field.oneof is not None:
-            yield f"    n{self._plan.oneofs.index(field.oneof)} += 1"
+            body.append(f"n{self._plan.oneofs.index(field.oneof)} += 1")
+        # What cannot be None and is, fails where it is stored.
+        nullable = not strict or (field.presence and field.absent is None)
+        if not (field.nested or field.presence or field.oneof is not None):
+            # Truth is tested first because that is what most values have; what is false and no default is wrong.
+            default = _ZERO.get(field.wire_kind, "0")
+            yield f"if (v := {attribute}) or v != {default}{' and v is not None' if nullable else ''}:"
+            yield from _indent(body)
+        elif nullable:
+            yield f"if (v := {attribute}) is not None:"
+            yield from _indent(body)
+        else:
+            yield f"v = {attribute}"
+            yield from body
+
+    def _write_single(self, field: Field, value: str) -> list[str]:
+        target = f"m.f{field.number}"
+        if field.nested:
+            return list(self._write_message(field, target, value))
+        return [f"{target} = {self._checked(field, value)}"]
+
+    def _write_choice(self, fields: list[Field]) -> Iterator[str]:
+        choice = fields[0].choice
+        assert choice is not None
+        table, pick = self._bind(dict(choice.numbers)), self._bind(choice.pick)
+        yield f"v = o.{fields[0].attribute}"
+        yield f"c = {table}.get(v.__class__) or {pick}(v)"
+        for field in fields:
+            yield f"if c == {field.number}:"
+            yield from _indent(self._write_single(field, "v"))
 
     def _write_message(self, field: Field, target: str, value: str) -> Iterator[str]:
         write, _ = self._inside(field)
@@ -149,11 +187,13 @@ class Source:
             yield f"{target}.extend([{self._into(field, 'x')} for x in v])"
         else:
             check = {"string": "texts(v)", "float": "narrow_all(v)"}.get(field.wire_kind, "v")
+            if field.wire_kind == "bool" and self._plan.strict:
+                check = "truths(v)"
             yield f"{target}.extend({check})"
 
     def _write_map(self, field: Field) -> Iterator[str]:
         assert field.key is not None
-        key = _check(field.key, "k")
+        key = self._check(field.key, "k")
         yield f"a = m.f{field.number}.add"
         yield "for k, x in v.items():"
         yield f"    e = a(); e.f1 = {key}"
@@ -166,7 +206,17 @@ class Source:
         return value if field.into is None else f"{self._bind(field.into)}({value})"
 
     def _checked(self, field: Field, value: str) -> str:
-        return _check(field.wire_kind, value) if field.into is None else self._into(field, value)
+        return self._check(field.wire_kind, value) if field.into is None else self._into(field, value)
+
+    def _check(self, kind: str, value: str) -> str:
+        """The expression for a value that upb would not check as it should."""
+        if kind == "string":
+            return f"{value} if {value}.__class__ is str else text({value})"
+        if kind == "float":
+            return f"{value} if -{_FLOAT32_MAX} <= {value} <= {_FLOAT32_MAX} else narrow({value})"
+        if kind == "bool" and self._plan.strict:
+            return f"{value} if {value}.__class__ is bool else truth({value})"
+        return value
 
     # -- read ----------------------------------------------------------------------------------------------
 
@@ -174,7 +224,7 @@ class Source:
         plan = self._plan
         for index in range(len(plan.oneofs)):
             yield f'w{index} = which(m, "g{index}")'
-        values = [(field.attribute, self._value(field)) for field in plan.fields]
+        values = [(attribute, self._member(fields)) for attribute, fields in plan.attributes()]
         if plan.making is Making.ARGUMENTS:
             yield f"o = kind({', '.join(f'{name}={value}' for name, value in values)})"
             values = []
@@ -188,6 +238,20 @@ class Source:
             yield f"{self._bind(plan.check)}(o)"
         yield "return o"
 
+    def _member(self, fields: list[Field]) -> str:
+        """The expression for an attribute."""
+        if fields[0].choice is None:
+            return self._value(fields[0])
+        expression = self._absent(fields[0])
+        for field in reversed(fields):
+            index = self._plan.oneofs.index(str(field.oneof))
+            value = self._converted(field, f"m.f{field.number}")
+            expression = f'{value} if w{index} == "f{field.number}" else {expression}'
+        return expression
+
+    def _absent(self, field: Field) -> str:
+        return "None" if field.absent is None else f"{self._bind(field.absent)}()"
+
     def _value(self, field: Field) -> str:
         access = f"m.f{field.number}"
         if field.key is not None:
@@ -195,13 +259,14 @@ class Source:
         if field.repeated:
             converted = self._converted(field, "e")
             # A slice of a repeated field is a list, and is twice as fast as list().
-            return f"{access}[:]" if converted == "e" else f"[{converted} for e in {access}[:]]"
+            values = f"{access}[:]" if converted == "e" else f"[{converted} for e in {access}[:]]"
+            return values if field.container is list else f"{self._bind(field.container)}({values})"
         value = self._converted(field, access)
         if field.oneof is not None:
             index = self._plan.oneofs.index(field.oneof)
             return f'{value} if w{index} == "f{field.number}" else None'
         if field.presence:
-            return f'{value} if has(m, "f{field.number}") else None'
+            return f'{value} if has(m, "f{field.number}") else {self._absent(field)}'
         return value
 
     def _converted(self, field: Field, value: str) -> str:
@@ -222,15 +287,6 @@ class _Members(dict[int, Any]):
 
     def __missing__(self, number: int) -> Any:
         return self._kind(number)
-
-
-def _check(kind: str, value: str) -> str:
-    """The expression for a value that upb would not check as it should."""
-    if kind == "string":
-        return f"{value} if {value}.__class__ is str else text({value})"
-    if kind == "float":
-        return f"{value} if -{_FLOAT32_MAX} <= {value} <= {_FLOAT32_MAX} else narrow({value})"
-    return value
 
 
 def _indent(lines: Iterable[str]) -> Iterator[str]:
@@ -264,6 +320,16 @@ def _texts(values: Iterable[Any]) -> list[Any]:
     texts = values if isinstance(values, list) else list(values)
     "".join(texts)  # the fastest way to see that all are str
     return texts
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("no bool")
+    return value
+
+
+def _truths(values: Iterable[Any]) -> list[Any]:
+    return [_truth(value) for value in values]
 
 
 def _narrow(value: Any) -> float:
