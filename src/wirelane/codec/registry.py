@@ -1,4 +1,4 @@
-"""Which codec a Python type has: bytes, google.protobuf, betterproto2, betterproto, and what users add.
+"""Which codec a Python type has: bytes, google.protobuf, betterproto2, betterproto, dataclasses, and what users add.
 
 A finder takes a type and gives its codec, or None if the type is not its business. Those of users are asked
 first, the latest before the others.
@@ -19,7 +19,17 @@ __all__ = ["Finder", "codec_for", "decode", "encode", "register"]
 Finder = Callable[[type], MessageCodec | None]
 _T = TypeVar("_T")
 
-_finders: list[Finder] = [raw.find_codec, protobuf.find_codec, betterproto.find_codec]
+
+def _find_dataclass(message_type: type) -> MessageCodec | None:
+    # Last: the messages of betterproto2 are dataclasses, too.
+    if not hasattr(message_type, "__dataclass_fields__"):
+        return None
+    from wirelane.codec.dataclasses.plans import find_codec
+
+    return find_codec(message_type, codec_for)
+
+
+_finders: list[Finder] = [raw.find_codec, protobuf.find_codec, betterproto.find_codec, _find_dataclass]
 _found: WeakKeyDictionary[type, MessageCodec] = WeakKeyDictionary()
 
 
@@ -58,7 +68,7 @@ def codec_for(message_type: type) -> MessageCodec:
             raise UsageError(
                 f"{message_type.__module__}.{message_type.__qualname__} is no message type: accepted are bytes, "
                 "subclasses of google.protobuf.message.Message, betterproto2.Message and betterproto.Message, "
-                "and what wirelane.codec.register() has taught; dicts need a Schema"
+                "dataclasses, and what wirelane.codec.register() has taught; dicts need a Schema"
             )
         _found[message_type] = codec
     return codec

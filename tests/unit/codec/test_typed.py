@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -105,8 +104,7 @@ def test_what_is_no_type_at_all_is_refused() -> None:
 
 
 def test_users_teach_further_kinds_and_take_them_back() -> None:
-    @dataclass
-    class Text:
+    class Text(NamedTuple):
         content: str
 
     def finder(message_type: type) -> MessageCodec | None:

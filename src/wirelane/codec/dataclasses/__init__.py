@@ -1,0 +1,34 @@
+"""Dataclasses as messages: what they are in a .proto, and between them and bytes.
+
+    @dataclass
+    class Order:
+        id: str
+        quantity: int = 0
+
+`specs` reads a class, `files` writes the .proto files of services made of such, `plans` tells the glue of
+`wirelane.codec.glue` how objects and upb's messages become each other. A service written so is `wirelane.grpc.Service`.
+"""
+
+from __future__ import annotations
+
+from wirelane.codec.dataclasses.files import MethodSpec, ServiceSpec, schema_files
+from wirelane.codec.dataclasses.hints import MessageLike, is_message_type, strip
+from wirelane.codec.dataclasses.names import pascal_case
+from wirelane.codec.dataclasses.options import Field, message
+from wirelane.codec.dataclasses.specs import reach
+from wirelane.codec.dataclasses.wrapped import schema_of, wrapping
+
+__all__ = [
+    "Field",
+    "MessageLike",
+    "MethodSpec",
+    "ServiceSpec",
+    "is_message_type",
+    "message",
+    "pascal_case",
+    "reach",
+    "schema_files",
+    "schema_of",
+    "strip",
+    "wrapping",
+]
