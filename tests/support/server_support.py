@@ -206,3 +206,26 @@ def _compile_demo(directory: Path) -> None:
             # betterproto2's plugin runs ruff.
             env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
         )
+
+
+def generated_from(files: dict[str, str], directory: Path) -> dict[str, ModuleType]:
+    """Compile .proto files with grpcio's tools; return the modules by name."""
+    for name, text in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
+    subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", "-I.", "--python_out=.", "--grpc_python_out=.", *files],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+    )
+    sys.path.insert(0, str(directory))
+    try:
+        stems = [name.removesuffix(".proto").replace("/", ".") for name in files]
+        return {
+            f"{stem}{suffix}": importlib.import_module(f"{stem}{suffix}")
+            for stem in stems
+            for suffix in ("_pb2", "_pb2_grpc")
+        }
+    finally:
+        sys.path.remove(str(directory))

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from wirelane._lazy import lazy
 
 if TYPE_CHECKING:
+    from wirelane.codec.dataclasses.options import Field as Field
+    from wirelane.codec.dataclasses.options import message as message
     from wirelane.core.keepalive import ServerOptions as ServerOptions
-    from wirelane.core.metadata import MetadataLike as MetadataLike
     from wirelane.core.method import Cardinality as Cardinality
     from wirelane.grpc.channel import Channel as Channel
-    from wirelane.grpc.deprecation import deprecated as deprecated
+    from wirelane.grpc.definition import BoundService as BoundService
+    from wirelane.grpc.definition import Service as Service
     from wirelane.grpc.methods import Method as Method
     from wirelane.grpc.options import ChannelOptions as ChannelOptions
     from wirelane.grpc.options import ChannelState as ChannelState
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from wirelane.grpc.streams import BidiStreamCall as BidiStreamCall
     from wirelane.grpc.streams import ClientStreamCall as ClientStreamCall
     from wirelane.grpc.streams import ClientStreamReply as ClientStreamReply
-    from wirelane.grpc.streams import Messages as Messages
     from wirelane.grpc.streams import ServerStreamCall as ServerStreamCall
     from wirelane.grpc.stub import ServiceStub as ServiceStub
     from wirelane.grpc.unary import UnaryCall as UnaryCall
@@ -46,6 +47,7 @@ else:
 
 __all__ = [
     "BidiStreamCall",
+    "BoundService",
     "Cardinality",
     "Channel",
     "ChannelOptions",
@@ -55,8 +57,7 @@ __all__ = [
     "ClientStreamReply",
     "Context",
     "DoneSending",
-    "Messages",
-    "MetadataLike",
+    "Field",
     "Method",
     "Receive",
     "Send",
@@ -64,12 +65,13 @@ __all__ = [
     "ServerOptions",
     "ServerStats",
     "ServerStreamCall",
+    "Service",
     "ServiceStub",
     "Step",
     "UnaryCall",
     "call",
     "connect",
-    "deprecated",
     "load_schema",
+    "message",
     "reflect",
 ]

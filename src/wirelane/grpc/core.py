@@ -90,7 +90,7 @@ class ChannelCore:
         self._loading: asyncio.Task[Schema] | None = None
         self._bound: dict[str | Method[Any, Any], BoundMethod] = {}
         # The same by the identity of the object, which is kept with it: most programs name a method with one object.
-        self._bound_to: dict[int, tuple[MethodLike, BoundMethod]] = {}
+        self._bound_to: dict[int, tuple[MethodLike | BoundMethod, BoundMethod]] = {}
         # Metadata of calls joined to the channel's, by the pairs.
         self._merged: dict[tuple[object, ...], Metadata] = {}
         # Methods of generated stubs, by what those bring: path, kind, request type, response type.
@@ -147,7 +147,7 @@ class ChannelCore:
             self._merged[key] = known
         return known
 
-    def bind(self, method: MethodLike) -> BoundMethod | None:
+    def bind(self, method: MethodLike | BoundMethod) -> BoundMethod | None:
         """Return what a call of `method` needs; None if the schema must be loaded first (`schema_ready`).
 
         Raises:
@@ -156,7 +156,7 @@ class ChannelCore:
         known = self._bound_to.get(id(method))
         if known is not None:
             return known[1]
-        if self.schema is None and self._loader is not None and not isinstance(method, Method):
+        if self.schema is None and self._loader is not None and not isinstance(method, Method | BoundMethod):
             return None
         bound: BoundMethod | None = None
         if isinstance(method, str | Method):

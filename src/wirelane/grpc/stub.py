@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any
 
-from wirelane.core.method import Cardinality, snake_case
+from wirelane.core.method import Cardinality
 
 if TYPE_CHECKING:
     from wirelane.core.metadata import MetadataLike
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from wirelane.schema import MethodInfo
 
 __all__ = ["ServiceStub", "StubMethod"]
+
+_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def _snake_case(name: str) -> str:
+    """Return "say_hello" for "SayHello", "get_url_by_id" for "GetURLById"."""
+    return _BOUNDARY.sub("_", name).lower()
 
 
 class StubMethod:
@@ -72,7 +80,7 @@ class ServiceStub:
         self._service = service
         self._methods = methods
         # The name in the .proto wins over somebody else's alias.
-        self._names = {snake_case(name): name for name in reversed(methods)} | {
+        self._names = {_snake_case(name): name for name in reversed(methods)} | {
             name: name for name in methods
         }
 

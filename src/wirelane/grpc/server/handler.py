@@ -271,7 +271,8 @@ class Call:
             part: The request, if it was received already.
 
         Raises:
-            RpcError: UNIMPLEMENTED for none or several, INTERNAL if it does not parse.
+            RpcError: UNIMPLEMENTED for none or several, INTERNAL if it does not parse, INVALID_ARGUMENT if a value in it
+                is not accepted.
         """
         if part is None:
             if not self.stream.complete:
@@ -308,7 +309,10 @@ class Call:
         except LimitExceeded as error:
             raise RpcError(StatusCode.RESOURCE_EXHAUSTED, f"the request is too large: {error}") from error
         except CodecError as error:
-            raise RpcError(StatusCode.INTERNAL, f"cannot decode the request: {error}") from error
+            # What is no message at all is the fault of a library; what is one, and has a wrong value in it, the caller's.
+            wrong_value = error.path or isinstance(error.__cause__, ValueError)
+            code = StatusCode.INVALID_ARGUMENT if wrong_value else StatusCode.INTERNAL
+            raise RpcError(code, f"cannot decode the request: {error}") from error
 
     def _decompress(self, data: bytes) -> bytes:
         encoding = self.stream.encoding

@@ -11,17 +11,18 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from wirelane.core.method import Cardinality, method_path, split_method
 from wirelane.errors import UsageError
 
 if TYPE_CHECKING:
     from wirelane.codec import MessageCodec, Schema
+    from wirelane.codec.dataclasses import ServiceSpec
     from wirelane.grpc.server.adapters import StreamAdapter
     from wirelane.grpc.server.handler import Call
 
-__all__ = ["Route", "Router", "check_handler", "schema_route"]
+__all__ = ["HasRoutes", "Route", "Router", "check_handler", "schema_route"]
 
 # How much of a path that a stranger sent is repeated to him in an error message.
 _SHOWN_PATH = 200
@@ -38,6 +39,7 @@ class Route:
         request: The codec of requests; `parse` is its `reader`.
         reply: The codec of replies; `encode` is its own.
         schema: Where the messages are described, for a runtime schema; else None.
+        definition: The service it belongs to, if that was written in Python (`grpc.Service`).
         types: The message types of a typed method, where reflection finds their descriptors.
         background: Calls that go on by themselves and do not hold a drain up (health watches, reflection).
     """
@@ -50,6 +52,7 @@ class Route:
     takes_context: bool = False
     schema: Schema | None = None
     types: tuple[type, ...] = ()
+    definition: ServiceSpec | None = None
     adapter: Callable[[Call], StreamAdapter] | None = None
     background: bool = False
     # Derived once, since each call reads them.
@@ -75,6 +78,15 @@ class Route:
     def service(self) -> str:
         """The full name of the service."""
         return split_method(self.path)[0]
+
+
+@runtime_checkable
+class HasRoutes(Protocol):
+    """A service that knows its routes: one written in Python."""
+
+    def routes(self) -> list[Route]:
+        """Return them."""
+        ...
 
 
 class Router:

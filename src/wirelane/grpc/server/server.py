@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wirelane.codec import Schema
+from wirelane.codec import Schema, codec_for
 from wirelane.core import compression as _compression
 from wirelane.core.keepalive import ServerOptions
 from wirelane.core.limits import Limits
@@ -18,7 +18,7 @@ from wirelane.errors import UsageError
 from wirelane.grpc.methods import Method
 from wirelane.grpc.server.adapters import HasMapping, mapping_routes
 from wirelane.grpc.server.lifecycle import Listening, ServerState, counts
-from wirelane.grpc.server.router import Route, Router, check_handler, schema_route
+from wirelane.grpc.server.router import HasRoutes, Route, Router, check_handler, schema_route
 from wirelane.grpc.server.stats import ServerStats
 from wirelane.grpc.services.health import Health
 from wirelane.grpc.services.reflection import Reflection
@@ -29,6 +29,7 @@ from wirelane.net.trace import Trace
 if TYPE_CHECKING:
     import ssl
 
+    from wirelane.codec.dataclasses import ServiceSpec
     from wirelane.codec.schema import SchemaSource
     from wirelane.core.target import Address
     from wirelane.grpc.services.base import BuiltinService
@@ -100,7 +101,7 @@ class Server:
         if self._health is not None:
             builtin.append(self._health)
         if reflection:
-            builtin.append(Reflection(self._router.routes.values, lambda: self.schema))
+            builtin.append(Reflection(self._router.routes.values, self._schemas))
         for service in builtin:
             for method in service.methods():
                 self._router.add(
@@ -119,6 +120,23 @@ class Server:
         if self._schema is None and self._schema_source is not None:
             self._schema = Schema.load(self._schema_source, limits=self.limits)
         return self._schema
+
+    def _schemas(self) -> list[Schema]:
+        """Return what services are described in that have no schema of their own."""
+        schemas = [] if self.schema is None else [self.schema]
+        definitions = self._definitions()
+        if definitions:
+            from wirelane.codec.dataclasses import schema_of
+
+            # All at once: those of one package share messages, and files.
+            schemas.append(schema_of(definitions))
+        return schemas
+
+    def _definitions(self, more: Iterable[Route] = ()) -> tuple[ServiceSpec, ...]:
+        routes = [*self._router.routes.values(), *more]
+        return tuple(
+            {each.definition.name: each.definition for each in routes if each.definition is not None}.values()
+        )
 
     @property
     def health(self) -> Health:
@@ -155,9 +173,8 @@ class Server:
         """Add the handlers of a service.
 
         Args:
-            service: An object with `__mapping__()`, as grpclib and betterproto2 generate bases for; one with
-                `__methods__()` that returns {`Method` or method name: function}, as `wirelane generate` makes bases
-                for; or such a mapping itself.
+            service: A `grpc.Service`, or what its `bind` gives; an object with `__mapping__()`, as grpclib and betterproto2 generate bases for; one with
+                `__methods__()` that returns {`Method` or method name: function}; or such a mapping itself.
 
         Raises:
             UsageError: It is none of these, or what `method` raises. Then none of it was added.
@@ -165,6 +182,10 @@ class Server:
         routes = self._service_routes(service)
         for route in routes:
             self._router.check_free(route)
+        if any(route.definition is not None for route in routes):
+            from wirelane.codec.dataclasses import schema_files
+
+            schema_files(self._definitions(routes))  # raises where two of them contradict each other
         for route in routes:
             self._add(route)
 
@@ -175,26 +196,27 @@ class Server:
             )
         if isinstance(service, HasMapping):
             return mapping_routes(service)
+        if isinstance(service, HasRoutes):
+            return service.routes()
         methods = getattr(service, "__methods__", None)
         mapping = methods() if callable(methods) else service
         if not isinstance(mapping, Mapping):
             raise UsageError(
                 f"{type(service).__name__} is not a service: it has neither __mapping__() (grpclib, betterproto2) "
-                "nor __methods__() (wirelane generate), and it is not a mapping of methods to functions"
+                "nor __methods__(), and it is not a mapping of methods to functions"
             )
         return [self._route(method, function) for method, function in mapping.items()]
 
     def _route(self, method: object, function: Callable[..., object]) -> Route:
         if isinstance(method, Method):
-            request, reply = method.codecs()
+            name = method.path.removeprefix("/")
             return Route(
                 path=method.path,
                 cardinality=method.cardinality,
                 handler=function,
-                request=request,
-                reply=reply,
-                takes_context=check_handler(method.name, method.cardinality, function),
-                schema=None if method.schema is None else method.schema(),
+                request=codec_for(method.request_type),
+                reply=codec_for(method.response_type),
+                takes_context=check_handler(name, method.cardinality, function),
                 types=(method.request_type, method.response_type),
             )
         if not isinstance(method, str):

@@ -57,14 +57,14 @@ class Reflection:
 
     Args:
         methods: Returns the methods that have a handler.
-        schema: Returns the schema of the server.
+        schemas: Returns the schemas of the server as a whole.
     """
 
     def __init__(
-        self, methods: Callable[[], Collection[Described]], schema: Callable[[], Descriptors | None]
+        self, methods: Callable[[], Collection[Described]], schemas: Callable[[], Iterable[Descriptors]]
     ) -> None:
         self._methods = methods
-        self._server_schema = schema
+        self._server_schemas = schemas
         # Descriptors, made again when there are more methods than they were made of.
         self._known: tuple[Descriptors, ...] = ()
         self._made_of = -1
@@ -173,7 +173,7 @@ class Reflection:
     def _descriptors(self) -> tuple[Descriptors, ...]:
         methods = self._methods()
         if self._made_of != len(methods):
-            schemas = [self._server_schema(), *(method.schema for method in methods)]
+            schemas = [*self._server_schemas(), *(method.schema for method in methods)]
             known = {id(schema): schema for schema in schemas if schema is not None}
             typed = _typed_files(methods)
             if typed:

@@ -12,10 +12,9 @@ from wirelane.codec import Schema
 from wirelane.codec.schema import SchemaSource
 from wirelane.core.limits import Limits
 from wirelane.core.metadata import MetadataLike
+from wirelane.grpc import shortcuts as inner
 from wirelane.grpc.methods import Method
 from wirelane.grpc.options import ChannelOptions
-from wirelane.grpc.shortcuts import call as async_call
-from wirelane.grpc.shortcuts import reflect as async_reflect
 from wirelane.net.proxy import ProxyLike
 from wirelane.net.tls import TlsConfig
 from wirelane.net.trace import TraceLike
@@ -111,7 +110,7 @@ def call(
         CodecError, UsageError: As `Channel.unary`.
     """
     return run(
-        async_call,
+        inner.call,
         target,
         method,
         feed(request),
@@ -136,7 +135,6 @@ def reflect(
     timeout: float | None = None,
     limits: Limits | None = None,
     options: ChannelOptions | None = None,
-    trace: TraceLike = None,
 ) -> Schema:
     """Connect, ask the server for its schema (server reflection, v1 or v1alpha), and close.
 
@@ -150,7 +148,6 @@ def reflect(
         timeout: Seconds for each reflection call; the default is `limits.schema_timeout` for all.
         limits: As in `Channel`; `max_schema_files` and `max_schema_bytes` bound what is taken.
         options: As in `Channel`.
-        trace: As in `Channel`.
 
     Raises:
         ConnectError, ProxyError, TlsError, ResolveError, PeerError: There is no connection.
@@ -159,7 +156,7 @@ def reflect(
         LimitExceeded: It sent too much.
     """
     return run(
-        async_reflect,
+        inner.reflect,
         target,
         tls=tls,
         proxy=proxy,
@@ -167,5 +164,4 @@ def reflect(
         timeout=timeout,
         limits=limits,
         options=options,
-        trace=trace,
     )

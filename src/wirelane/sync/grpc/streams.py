@@ -11,10 +11,8 @@ from typing import Self
 from wirelane.core.deadline import Deadline
 from wirelane.core.metadata import Metadata
 from wirelane.errors import Detail
-from wirelane.grpc.streams import BidiStreamCall as AsyncBidiStreamCall
-from wirelane.grpc.streams import ClientStreamCall as AsyncClientStreamCall
+from wirelane.grpc import streams as inner
 from wirelane.grpc.streams import Req, Res
-from wirelane.grpc.streams import ServerStreamCall as AsyncServerStreamCall
 from wirelane.status import StatusCode
 from wirelane.sync._facade import facade_of
 from wirelane.sync._portal import call, run
@@ -27,7 +25,7 @@ __all__ = [
 ]
 
 
-@facade_of(AsyncServerStreamCall)
+@facade_of(inner.ServerStreamCall)
 class ServerStreamCall(Receives[Res]):
     """One request, many replies.
 
@@ -100,7 +98,7 @@ class ServerStreamCall(Receives[Res]):
         return self._inner.method
 
 
-@facade_of(AsyncClientStreamCall)
+@facade_of(inner.ClientStreamCall)
 class ClientStreamCall(SendsForOne[Req, Res]):
     """Many requests, one reply.
 
@@ -178,7 +176,7 @@ class ClientStreamCall(SendsForOne[Req, Res]):
         return self._inner.method
 
 
-@facade_of(AsyncBidiStreamCall)
+@facade_of(inner.BidiStreamCall)
 class BidiStreamCall(SendsAndReceives[Req, Res]):
     """Many requests, many replies, in any order.
 

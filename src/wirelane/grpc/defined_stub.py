@@ -1,0 +1,116 @@
+"""The client of a `Service`: its functions, as calls."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from wirelane.errors import UsageError
+from wirelane.grpc.methods import CALL_FORMS
+
+if TYPE_CHECKING:
+    from wirelane.core.metadata import MetadataLike
+    from wirelane.grpc.channel import Channel
+    from wirelane.grpc.definition import DefinedMethod
+
+__all__ = ["DefinedCall", "DefinedStub"]
+
+
+class DefinedCall:
+    """One method of a stub: called as its function, it makes the call.
+
+    What comes back is what `Channel` gives for a call of this kind: a unary call is awaited, a server stream is iterated
+    over, and so on. The replies are what the function returns.
+    """
+
+    def __init__(self, channel: Channel, method: DefinedMethod) -> None:
+        self._form = getattr(channel, CALL_FORMS[method.method.cardinality])
+        self._bound = method.bound()
+        self.method = method
+        self.__doc__ = method.function.__doc__
+        signature = method.signature
+        parameters = signature.parameters
+        # Binds arguments as the function itself would, its context and self aside.
+        self._signature = None if parameters is None else _without(method, parameters)
+
+    def __call__(
+        self,
+        *arguments: Any,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+        **named: Any,
+    ) -> Any:
+        """Call the method.
+
+        Raises:
+            UsageError: The arguments are not those of the function.
+        """
+        return self._form(
+            self._bound,
+            self._request(arguments, named),
+            timeout=timeout,
+            metadata=metadata,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
+        )
+
+    def _request(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if self._signature is not None:
+            try:
+                given = self._signature.bind(*arguments, **named).arguments
+            except TypeError as error:
+                raise UsageError(f"{self.method.python_name}{self._signature}: {error}") from None
+            return self.method.signature.request(**given)
+        name = self.method.signature.argument
+        if len(arguments) + len(named) > 1 or named.keys() - {name}:
+            raise UsageError(
+                f"{self.method.python_name}({name}) takes one argument besides timeout= and its like"
+            )
+        if arguments or named:
+            return arguments[0] if arguments else named[str(name)]
+        if self.method.method.cardinality.client_streaming:
+            return None
+        raise UsageError(f"{self.method.python_name}({name}) lacks its request")
+
+    def __repr__(self) -> str:
+        return f"<{self.method.method.name} as {self.method.python_name}>"
+
+
+def _without(method: DefinedMethod, parameters: tuple[str, ...]) -> inspect.Signature:
+    known = inspect.signature(method.function)
+    return inspect.Signature([known.parameters[name] for name in parameters])
+
+
+class DefinedStub:
+    """A `Service` on a channel; its attributes are the methods, by the names of the functions or of the .proto."""
+
+    def __init__(self, channel: Channel, name: str, methods: Mapping[str, DefinedMethod]) -> None:
+        self._channel = channel
+        self._service = name
+        self._methods = dict(methods)
+        self._names = {each.spec.name: each for each in methods.values()} | self._methods
+
+    def __getattr__(self, name: str) -> DefinedCall:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        names: dict[str, DefinedMethod] = self.__dict__.get("_names", {})  # not there yet while it is copied
+        found = names.get(name)
+        if found is None:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = (
+                f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(self._methods) or 'none'}"
+            )
+            raise AttributeError(f"{self._service} has no method {name!r}{hint}", name=name, obj=self)
+        call = DefinedCall(self._channel, found)
+        self.__dict__[name] = call
+        return call
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._names})
+
+    def __repr__(self) -> str:
+        return f"<service {self._service} on {self._channel!r}: {', '.join(self._methods)}>"
