@@ -1,13 +1,18 @@
 """Which codec a Python type has: bytes, google.protobuf, betterproto2, betterproto, dataclasses, and what users add.
 
 A finder takes a type and gives its codec, or None if the type is not its business. Those of users are asked
-first, the latest before the others.
+first, the latest before the others. A codec is for its type alone: a subclass is asked for on its own, so there
+is no order of bases and subclasses to keep.
+
+What was found is kept with the type, in an attribute, and goes when the type goes. All of this may be used from
+any thread; two that ask for a new type at once may get two codecs, which do the same.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from wirelane.codec import betterproto, protobuf, raw
@@ -29,8 +34,13 @@ def _find_dataclass(message_type: type) -> MessageCodec | None:
     return find_codec(message_type, codec_for)
 
 
-_finders: list[Finder] = [raw.find_codec, protobuf.find_codec, betterproto.find_codec, _find_dataclass]
-_found: WeakKeyDictionary[type, MessageCodec] = WeakKeyDictionary()
+_ATTRIBUTE: Final = "__wirelane_codec__"
+
+# Replaced, never changed: what is being read stays as it is.
+_finders: tuple[Finder, ...] = (raw.find_codec, protobuf.find_codec, betterproto.find_codec, _find_dataclass)
+_lock = threading.Lock()
+# Types that take no attributes: bytes.
+_found: WeakKeyDictionary[type, tuple[tuple[Finder, ...], MessageCodec]] = WeakKeyDictionary()
 
 
 def register(finder: Finder) -> Callable[[], None]:
@@ -42,15 +52,25 @@ def register(finder: Finder) -> Callable[[], None]:
     Returns:
         A function that takes the finder out again.
     """
-    _finders.insert(0, finder)
-    _found.clear()
+    mine = _Registered(finder)
+    _change(lambda finders: (mine, *finders))
+    return lambda: _change(lambda finders: tuple(each for each in finders if each is not mine))
 
-    def unregister() -> None:
-        if finder in _finders:
-            _finders.remove(finder)
-            _found.clear()
 
-    return unregister
+class _Registered:
+    """A finder, told apart from the same one registered again."""
+
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
+
+    def __call__(self, message_type: type) -> MessageCodec | None:
+        return self._finder(message_type)
+
+
+def _change(change: Callable[[tuple[Finder, ...]], tuple[Finder, ...]]) -> None:
+    global _finders  # noqa: PLW0603 - under the lock
+    with _lock:
+        _finders = change(_finders)
 
 
 def codec_for(message_type: type) -> MessageCodec:
@@ -61,16 +81,23 @@ def codec_for(message_type: type) -> MessageCodec:
     """
     if not isinstance(message_type, type):
         raise UsageError(f"a message type is a class, not {message_type!r}")
-    codec = _found.get(message_type)
+    finders = _finders
+    kept = message_type.__dict__.get(_ATTRIBUTE) or _found.get(message_type)
+    if kept is not None and kept[0] is finders:
+        known: MessageCodec = kept[1]
+        return known
+    codec = next((made for finder in finders if (made := finder(message_type)) is not None), None)
     if codec is None:
-        codec = next((made for finder in list(_finders) if (made := finder(message_type)) is not None), None)
-        if codec is None:
-            raise UsageError(
-                f"{message_type.__module__}.{message_type.__qualname__} is no message type: accepted are bytes, "
-                "subclasses of google.protobuf.message.Message, betterproto2.Message and betterproto.Message, "
-                "dataclasses, and what wirelane.codec.register() has taught; dicts need a Schema"
-            )
-        _found[message_type] = codec
+        raise UsageError(
+            f"{message_type.__module__}.{message_type.__qualname__} is no message type: accepted are bytes, "
+            "subclasses of google.protobuf.message.Message, betterproto2.Message and betterproto.Message, "
+            "dataclasses, and what wirelane.codec.register() has taught; dicts need a Schema"
+        )
+    try:
+        # What was found by other finders is found again.
+        setattr(message_type, _ATTRIBUTE, (finders, codec))
+    except (TypeError, AttributeError):
+        _found[message_type] = finders, codec
     return codec
 
 

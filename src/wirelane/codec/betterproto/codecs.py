@@ -36,16 +36,16 @@ def _codec(kind: Any) -> MessageCodec:
 
 
 def _glue_codec(kind: Any, glue: Glue) -> MessageCodec:
-    encode_exactly, name = glue.encode, glue.plan.python_name
+    name = glue.plan.python_name
 
-    def encode(value: Any) -> bytes:
+    def encode_other(value: Any) -> bytes:
         if value is None:
-            value = kind()
+            return glue.encode(kind())
         if not isinstance(value, kind):
             raise CodecError(f"expected a {name}, not {describe_value(value)}")
-        return encode_exactly(value)
+        return glue.encode_carefully(value)  # of a subclass, which serializes itself
 
-    return MessageCodec(name, encode, glue.decode)
+    return MessageCodec(name, glue.encoder(encode_other, glue.encode_carefully), glue.decode)
 
 
 def _own_codec(kind: Any) -> MessageCodec:

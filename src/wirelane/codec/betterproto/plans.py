@@ -113,7 +113,8 @@ def _is_made(init: Any) -> bool:
     """Whether an __init__ was made by `dataclasses` or pydantic."""
     if not isinstance(init, FunctionType):
         return False
-    return init.__code__.co_filename == "<string>" or hasattr(init, "__pydantic_base_init__")
+    made_by: str = init.__globals__.get("__name__", "")
+    return init.__code__.co_filename == "<string>" or made_by.startswith("pydantic.")
 
 
 def _only_warns(post_init: Any) -> bool:
@@ -247,6 +248,11 @@ def _pydantic_check(kind: Any) -> Callable[[Any], None] | None:
     pydantic = sys.modules.get("pydantic")
     if pydantic is None or not pydantic.dataclasses.is_pydantic_dataclass(kind):
         return None
+    try:
+        # Types that refer to each other are put off until an object is made.
+        pydantic.dataclasses.rebuild_dataclass(kind)
+    except Exception as error:
+        raise Unplannable(f"{kind.__qualname__} is not complete: {error}") from error
     validate = sys.modules["pydantic_core"].SchemaValidator(kind.__pydantic_core_schema__).validate_python
 
     def check(message: Any) -> None:

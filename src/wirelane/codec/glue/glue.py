@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from google.protobuf.message import DecodeError, EncodeError, Message
 
@@ -32,68 +32,86 @@ class Glue:
 
     Attributes:
         plan: What it was made from.
-        encode: An object of exactly this class to bytes. Raises CodecError with the path of what does not fit.
+        encode: An object to bytes. Raises CodecError with the path of what does not fit.
         decode: Bytes to a new object. Raises CodecError.
-        faults: What `try_decode` raises.
-        try_encode: As `encode`, but raises whatever the generated function ran into.
-        try_decode: As `decode`, but raises what protobuf and the class raise.
+        write: Stores an object in an empty upb message.
+        read: The object of a upb message.
     """
 
-    __slots__ = ("_message_class", "decode", "encode", "plan", "read", "try_decode", "try_encode", "write")
+    __slots__ = ("_message_class", "decode", "encode", "plan", "read", "write")
 
     def __init__(self, plan: Plan, source: Source, message_class: type[Message]) -> None:
         self.plan = plan
         self.write = source.write
         self.read = source.read
         self._message_class = message_class
-        self.try_encode = _encoder(source.write, message_class)
-        self.try_decode = _decoder(source.read, message_class)
-        self.encode = self._strict_encoder()
-        self.decode = self._strict_decoder()
+        self.encode = self.encoder(self.encode_carefully, self.encode_carefully)
+        self.decode = self.decoder(self.refuse)
 
     def __repr__(self) -> str:
         return f"<Glue of {self.plan.python_name}>"
 
-    def _strict_encoder(self) -> Callable[[Any], bytes]:
-        try_encode, careful = self.try_encode, self.encode_carefully
+    def encoder(
+        self, other: Callable[[Any], bytes], failed: Callable[[Any], bytes]
+    ) -> Callable[[Any], bytes]:
+        """A function that serializes objects.
+
+        Args:
+            other: Serializes what is not exactly of the class, or raises.
+            failed: Serializes an object that was too much for the generated function, or raises.
+        """
+        kind, message_class, write = self.plan.kind, self._message_class, self.write
+        serialize = message_class.SerializeToString
 
         def encode(value: Any) -> bytes:
+            if value.__class__ is not kind:
+                return other(value)
             try:
-                return try_encode(value)
+                message = message_class()
+                write(value, message)
+                return serialize(message)
             except Exception:  # noqa: BLE001 - a wrong value fails in whatever way it comes to
-                return careful(value)  # finds out which value it is, and says so
+                return failed(value)
 
         return encode
 
-    def _strict_decoder(self) -> Callable[[bytes], Any]:
-        try_decode, explain, name = self.try_decode, self.explain, self.plan.python_name
+    def decoder(self, failed: Callable[[bytes, Exception], Any]) -> Callable[[bytes], Any]:
+        """A function that makes an object of its serialized form.
+
+        Args:
+            failed: Called with the bytes and what they led to: makes an object after all, or raises.
+        """
+        parse, read = self._message_class.FromString, self.read
 
         def decode(data: bytes) -> Any:
             try:
-                return try_decode(data)
-            except DecodeError as error:
-                # upb: "Error parsing message with type 'x.Y': Wire format was corrupt".
-                reason = str(error).rpartition("': ")[2]
-                raise CodecError(f"{len(data)} bytes are no valid {name}: {reason}") from error
-            except Exception as error:
-                # What is no value of a class fails in whatever way it comes to.
-                raise explain(data, error) from error
+                return read(parse(data))
+            except Exception as error:  # noqa: BLE001 - conversions and checks are not ours, and raise what they like
+                return failed(data, error)
 
         return decode
 
-    def explain(self, data: bytes, error: Exception) -> CodecError:
-        """Return what is wrong with bytes that are a message, and no object: which value, and why."""
+    def refuse(self, data: bytes, error: Exception) -> NoReturn:
+        """Raise what is wrong with bytes that made no object.
+
+        Raises:
+            CodecError: They are no message, or one that is no object: then with the path of the value.
+        """
         name = self.plan.python_name
+        if isinstance(error, DecodeError):
+            # upb: "Error parsing message with type 'x.Y': Wire format was corrupt".
+            reason = str(error).rpartition("': ")[2]
+            raise CodecError(f"{len(data)} bytes are no valid {name}: {reason}") from error
         message = self._message_class()
         try:
             message.MergeFromString(data)
             read(self.plan, message)
         except Fault as fault:
             found = fault.error()
-            return found if found.path else CodecError(f"no valid {name}: {found.message}")
+            raise found if found.path else CodecError(f"no valid {name}: {found.message}") from error
         except RecursionError:
-            return CodecError(f"no valid {name}: {TOO_DEEP}")
-        return CodecError(f"{len(data)} bytes are no valid {name}: {type(error).__name__}: {error}")
+            raise CodecError(f"no valid {name}: {TOO_DEEP}") from error
+        raise CodecError(f"{len(data)} bytes are no valid {name}: {type(error).__name__}: {error}") from error
 
     def encode_carefully(self, value: Any) -> bytes:
         """As `encode`, one value after the other.
@@ -177,23 +195,3 @@ def closure(*roots: Plan, opaque: bool = False) -> list[Plan]:
                 found[inner.kind] = inner
                 waiting.append(inner)
     return list(found.values())
-
-
-def _encoder(write: Callable[[Any, Any], None], message_class: type[Message]) -> Callable[[Any], bytes]:
-    serialize = message_class.SerializeToString
-
-    def encode(value: Any) -> bytes:
-        message = message_class()
-        write(value, message)
-        return serialize(message)
-
-    return encode
-
-
-def _decoder(read: Callable[[Any], Any], message_class: type[Message]) -> Callable[[bytes], Any]:
-    parse = message_class.FromString
-
-    def decode(data: bytes) -> Any:
-        return read(parse(data))
-
-    return decode
