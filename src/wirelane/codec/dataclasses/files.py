@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from google.protobuf import descriptor_pb2
 
-from wirelane.codec.dataclasses.foreign import foreign_files, is_foreign
+from wirelane.codec.dataclasses.foreign import ForeignFiles, is_foreign
 from wirelane.codec.dataclasses.kinds import (
     EnumKind,
     FieldSpec,
@@ -112,9 +112,11 @@ def schema_files(services: Iterable[ServiceSpec]) -> descriptor_pb2.FileDescript
         UsageError: Two things of one package have one name; or a message of another library has no file.
     """
     packages: dict[str, list[ServiceSpec]] = {}
+    roots: list[type] = []
     for service in services:
         packages.setdefault(service.package, []).append(service)
-    out = _Files()
+        roots += _roots(service)
+    out = _Files(roots)
     for package, members in packages.items():
         _Package(package, out).add(members)
     return out.finish()
@@ -134,7 +136,7 @@ def message_files(
         UsageError: It cannot be a message.
     """
     reach([kind], names)
-    out = _Files()
+    out = _Files([kind])
     _Package(package, out).add_messages(kind)
     return out.finish()
 
@@ -142,9 +144,14 @@ def message_files(
 class _Files:
     """Files in the making, and those of other libraries that they import."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Sequence[type]) -> None:
         self._made: dict[str, _File] = {}
-        self._foreign: dict[str, bytes] = {}
+        inside = [
+            kind.python for spec in reach(roots).values() for field in spec.fields for kind in field.kinds
+        ]
+        self.foreign = ForeignFiles(
+            kind for kind in [*roots, *inside] if kind is not None and is_foreign(kind)
+        )
 
     def file(self, name: str, package: str) -> _File:
         """Return the file of a name, begun now if it was not."""
@@ -153,27 +160,23 @@ class _Files:
             file = self._made[name] = _File(name, package)
         return file
 
-    def foreign(self, kind: type) -> tuple[str, str]:
-        """Return the full name of a message of another library, and its file, which is added."""
-        full_name, name, files = foreign_files(kind)
-        for each, content in files.items():
-            if self._foreign.setdefault(each, content) != content:
-                raise UsageError(
-                    f'two different files are called "{each}", one of them imported for {full_name}'
-                )
-        return full_name, name
-
     def finish(self) -> descriptor_pb2.FileDescriptorSet:
         """Return all of them."""
         found = descriptor_pb2.FileDescriptorSet()
-        for name, content in self._foreign.items():
+        for name, file in self.foreign.files.items():
             if name in self._made:
-                raise UsageError(f'"{name}" would be the file of a service, and is imported for a message')
+                raise UsageError(
+                    f'"{name}" would be the file of a service, and is that of messages that it uses'
+                )
             if name not in wellknown.NAMES:
-                found.file.add().MergeFromString(content)
-        for file in self._made.values():
-            found.file.append(file.finish())
+                found.file.append(file)
+        for made in self._made.values():
+            found.file.append(made.finish())
         return found
+
+
+def _roots(service: ServiceSpec) -> list[type]:
+    return [each for method in service.methods for each in (method.request, method.response)]
 
 
 class _Package:
@@ -196,8 +199,7 @@ class _Package:
             other = files.setdefault(service.file, service)
             if other is not service:
                 raise UsageError(f'{service.name} and {other.name} would both be the file "{service.file}"')
-            roots = [each for method in service.methods for each in (method.request, method.response)]
-            self._use(roots, service.file)
+            self._use(_roots(service), service.file)
         self._place(files)
         for service in services:
             self._out.file(service.file, self._package).add_service(service, self)
@@ -245,7 +247,7 @@ class _Package:
         if isinstance(kind, KnownKind):
             return f".{kind.name}", _KNOWN_FILES[kind.name]
         if isinstance(kind, ForeignKind):
-            full_name, file = self._out.foreign(kind.python)
+            full_name, file = self._out.foreign.place(kind.python)
             return f".{full_name}", file
         assert isinstance(kind, (MessageKind, EnumKind))
         name = self._specs[kind.python].name if isinstance(kind, MessageKind) else kind.name
