@@ -57,6 +57,7 @@ def _schema(given: dict[str, Any]) -> Schema | None:
             import_path=given.get("import_path") or (),
             protoset=given.get("protoset") or (),
             reflection=False,
+            service=given.get("service") or (),
         ).load()
         target = given.get("target") or next(iter(given.get("words") or ()), None)
         if files is not None or target is None:

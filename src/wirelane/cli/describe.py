@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -33,7 +34,9 @@ Examples:
   wirelane describe localhost:50051 wirelane.demo.AllKinds
   wirelane describe localhost:50051 Summator/sum --template > request.json
   wirelane describe localhost:50051 wirelane.demo.Everything --json | jq '.methods[].name'
+  wirelane describe localhost:50051 Summator --proto-out - > summator.proto
   wirelane describe --proto protos/demo/greeter.proto Greeter
+  wirelane describe --service shop.services:orders --proto-out protos/
 """
 
 
@@ -42,6 +45,12 @@ Examples:
 @click.option("--template", is_flag=True, help="JSON to fill in: of a message, or of a method's request.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON instead of .proto text.")
 @click.option("--compact", is_flag=True, help="JSON in one line.")
+@click.option(
+    "--proto-out",
+    metavar="DIR|-",
+    help="Write whole .proto files, with all that they import, for compilers; - prints the one that declares SYMBOL.",
+)
+@click.option("--protoset-out", metavar="FILE", help="Write the same as a descriptor set.")
 @schema_options
 @connection_options
 @header_options
@@ -52,6 +61,8 @@ def command(
     template: bool,
     as_json: bool,
     compact: bool,
+    proto_out: str | None,
+    protoset_out: str | None,
     schema: SchemaOptions,
     connection: ConnectionOptions,
     headers: HeaderOptions,
@@ -60,11 +71,16 @@ def command(
     """Show services, methods and messages as .proto text or JSON.
 
     A symbol is a service, pkg.Service/Method, a message or an enum; of a method, its request and reply are shown too.
-    Without one, every service is shown. With --proto or --protoset no server is needed.
+    Without one, every service is shown. With --proto, --protoset or --service no server is needed.
     """
     if template and as_json:
         raise UsageError("--template is JSON already: give one of --template and --json")
+    if (template or as_json) and (proto_out or protoset_out):
+        raise UsageError("--proto-out and --protoset-out write files; leave --template and --json out")
     known, symbol = schema_and_symbol(words, schema, connection, headers, verbose=verbose)
+    if proto_out or protoset_out:
+        _export(known, symbol, proto_out, protoset_out)
+        return 0
     if template:
         write(json_text(_template(known, symbol), compact=compact, file=sys.stdout) + "\n")
         return 0
@@ -85,6 +101,28 @@ def _template(known: Schema, symbol: str | None) -> dict[str, object]:
     kind, _ = known.find_symbol(symbol)
     message = known.find_method(symbol).input_type if kind == "method" else symbol
     return known.template(message, json=True)
+
+
+def _export(known: Schema, symbol: str | None, proto_out: str | None, protoset_out: str | None) -> None:
+    """Write files, and print the names of what was written; or print the one file that is asked for."""
+    from wirelane.schema.export import files_for, pack_files, write_protos
+
+    symbols = known.services() if symbol is None else [symbol]
+    names = files_for(known, symbols)
+    if protoset_out:
+        Path(protoset_out).write_bytes(pack_files(known, names))
+        if proto_out != "-":
+            write(f"{protoset_out}\n")
+    if proto_out == "-":
+        declaring = {known.file_containing_symbol(known.find_symbol(each)[1]) for each in symbols}
+        if len(declaring) != 1:
+            raise UsageError(
+                f"{len(declaring)} files do not go into one: name a symbol, or a directory for --proto-out"
+            )
+        write(known.proto_text(declaring.pop()))
+    elif proto_out:
+        for name in write_protos(known, names, Path(proto_out)):
+            write(f"{Path(proto_out) / name}\n")
 
 
 def _texts(known: Schema, symbol: str) -> list[str]:

@@ -98,26 +98,34 @@ class SchemaOptions:
     import_path: tuple[str, ...]
     protoset: tuple[str, ...]
     reflection: bool
+    service: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.reflection and self.from_files:
             raise UsageError(
                 "--reflection asks the server, --proto and --protoset do not: give one or the other"
             )
+        if self.service and (self.proto or self.protoset):
+            raise UsageError("--service is a schema by itself: leave --proto and --protoset out")
 
     @property
     def from_files(self) -> bool:
-        """Whether the schema comes from files, and the server is not asked."""
-        return bool(self.proto or self.protoset)
+        """Whether the schema comes from files or from Python, and the server is not asked."""
+        return bool(self.proto or self.protoset or self.service)
 
     def load(self) -> Schema | None:
         """Return the schema of the files, None if the server is to be asked. Blocks.
 
         Raises:
             SchemaError: A file is missing or does not compile.
+        UsageError: There is no such service in Python.
         """
         if not self.from_files:
             return None
+        if self.service:
+            from wirelane.cli.services import load_services
+
+            return load_services(self.service)
         from wirelane.codec import Schema
 
         return Schema.load([*self.proto, *self.protoset], import_paths=self.import_path)
@@ -141,6 +149,12 @@ schema_options: Final = _group(
             help="Where imports are looked for. Repeatable.",
         ),
         click.option("--protoset", multiple=True, metavar="FILE", help="A descriptor set. Repeatable."),
+        click.option(
+            "--service",
+            multiple=True,
+            metavar="MODULE[:NAME]",
+            help="A grpc.Service or grpc.Server of a Python module. Repeatable.",
+        ),
         click.option("--reflection", is_flag=True, help="Ask the server; the default without a file."),
     ],
 )

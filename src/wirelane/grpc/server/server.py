@@ -124,7 +124,7 @@ class Server:
     def _schemas(self) -> list[Schema]:
         """Return what services are described in that have no schema of their own."""
         schemas = [] if self.schema is None else [self.schema]
-        definitions = self._definitions()
+        definitions = self.definitions
         if definitions:
             from wirelane.codec.dataclasses import schema_of
 
@@ -132,11 +132,10 @@ class Server:
             schemas.append(schema_of(definitions))
         return schemas
 
-    def _definitions(self, more: Iterable[Route] = ()) -> tuple[ServiceSpec, ...]:
-        routes = [*self._router.routes.values(), *more]
-        return tuple(
-            {each.definition.name: each.definition for each in routes if each.definition is not None}.values()
-        )
+    @property
+    def definitions(self) -> tuple[ServiceSpec, ...]:
+        """What the services say that were written in Python (`grpc.Service`)."""
+        return _definitions(self._router.routes.values())
 
     @property
     def health(self) -> Health:
@@ -185,7 +184,9 @@ class Server:
         if any(route.definition is not None for route in routes):
             from wirelane.codec.dataclasses import schema_files
 
-            schema_files(self._definitions(routes))  # raises where two of them contradict each other
+            schema_files(
+                _definitions([*self._router.routes.values(), *routes])
+            )  # raises where two of them contradict each other
         for route in routes:
             self._add(route)
 
@@ -339,6 +340,11 @@ class Server:
             return f"<Server IDLE {len(self._router.routes)} methods>"
         where = ", ".join(map(str, listening.addresses))
         return f"<Server {where} {self.state.value} {counts(self.connections, self.calls)}>"
+
+
+def _definitions(routes: Iterable[Route]) -> tuple[ServiceSpec, ...]:
+    found = {each.definition.name: each.definition for each in routes if each.definition is not None}
+    return tuple(found.values())
 
 
 def _no_method(given: object) -> str:
