@@ -51,7 +51,7 @@ def test_the_help_lists_the_verbs_and_what_they_do() -> None:
     for verb, (_, text) in VERBS.items():
         assert verb in done.out
         assert text in done.out
-    for later in ("load", "generate", "ui"):
+    for later in ("load", "ui"):
         assert f"\n  {later} " not in done.out
 
 

@@ -22,6 +22,7 @@ VERBS: Final = {
     "call": ("wirelane.cli.call", "Call a method of any of the four kinds, with JSON."),
     "list": ("wirelane.cli.list", "List the services of a server, or the methods of one."),
     "describe": ("wirelane.cli.describe", "Show services, methods and messages as .proto text or JSON."),
+    "generate": ("wirelane.cli.generate", "Write messages, typed stubs and service bases for .proto files."),
     "tcp": ("wirelane.cli.tcp", "Send bytes over TCP or TLS, and print the reply."),
     "serve": ("wirelane.cli.serve", "Run the demo server: gRPC, gRPC over TLS, and TCP echo."),
     "demo": ("wirelane.cli.demo.command", "Take the tour: a server, and every kind of call to it."),
@@ -35,6 +36,7 @@ Examples:
   wirelane serve
   wirelane list localhost:50051
   wirelane call localhost:50051 Summator/sum -d '{"value1": 5, "value2": 3}'
+  wirelane generate protos/ --out src/app/rpc
   wirelane tcp localhost:4242 -d 'Echo this!'
 
 Exit codes: 0; 1 network or runtime; 2 usage; 130 Ctrl-C; 64 + gRPC status of a failed call (69: NOT_FOUND).

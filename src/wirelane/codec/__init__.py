@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from wirelane.codec.base import MessageCodec
 from wirelane.codec.details import StatusDetail, decode_status_details, encode_status_details
+from wirelane.codec.embedded import EmbeddedSchema
 from wirelane.codec.registry import codec_for, decode, encode, register
 from wirelane.codec.schema import Schema
 from wirelane.codec.wellknown import NanoDatetime, NanoTimedelta
 
 __all__ = [
+    "EmbeddedSchema",
     "MessageCodec",
     "NanoDatetime",
     "NanoTimedelta",

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from wirelane.codec.dataclasses.options import Field as Field
     from wirelane.codec.dataclasses.options import message as message
     from wirelane.core.keepalive import ServerOptions as ServerOptions
+    from wirelane.core.metadata import MetadataLike as MetadataLike
     from wirelane.core.method import Cardinality as Cardinality
     from wirelane.grpc.channel import Channel as Channel
     from wirelane.grpc.definition import BoundService as BoundService
     from wirelane.grpc.definition import Service as Service
+    from wirelane.grpc.deprecation import deprecated as deprecated
     from wirelane.grpc.methods import Method as Method
     from wirelane.grpc.options import ChannelOptions as ChannelOptions
     from wirelane.grpc.options import ChannelState as ChannelState
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from wirelane.grpc.streams import BidiStreamCall as BidiStreamCall
     from wirelane.grpc.streams import ClientStreamCall as ClientStreamCall
     from wirelane.grpc.streams import ClientStreamReply as ClientStreamReply
+    from wirelane.grpc.streams import Messages as Messages
     from wirelane.grpc.streams import ServerStreamCall as ServerStreamCall
     from wirelane.grpc.stub import ServiceStub as ServiceStub
     from wirelane.grpc.unary import UnaryCall as UnaryCall
@@ -58,6 +61,8 @@ __all__ = [
     "Context",
     "DoneSending",
     "Field",
+    "Messages",
+    "MetadataLike",
     "Method",
     "Receive",
     "Send",
@@ -71,6 +76,7 @@ __all__ = [
     "UnaryCall",
     "call",
     "connect",
+    "deprecated",
     "load_schema",
     "message",
     "reflect",

@@ -6,11 +6,13 @@ makes of a `Method`, of a name in a schema or of a schema's `MethodInfo`: the pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from wirelane.core.method import Cardinality, method_path, split_method
-from wirelane.errors import UsageError
+from wirelane.errors import RpcError, UsageError
+from wirelane.status import StatusCode
 
 if TYPE_CHECKING:
     from wirelane.codec import MessageCodec, Schema
@@ -39,8 +41,9 @@ class Method(Generic[Req, Res]):
         path: "/pkg.Service/Method"; given in any form that names a method.
         cardinality: Who streams.
         request_type: The class of the requests: betterproto2, betterproto, google.protobuf, or bytes for messages
-            that are already encoded.
+            that are already encoded; dict, if there is a schema.
         response_type: The class of the replies.
+        schema: Gives the schema that the method is described in: for reflection, and to encode dicts.
 
     Raises:
         UsageError: `path` names no method, or something is no class.
@@ -50,6 +53,7 @@ class Method(Generic[Req, Res]):
     cardinality: Cardinality
     request_type: type[Req]
     response_type: type[Res]
+    schema: Callable[[], Schema] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", method_path(*split_method(self.path)))
@@ -67,6 +71,28 @@ class Method(Generic[Req, Res]):
     def name(self) -> str:
         """The method as people write it: "pkg.Service/Method"."""
         return self.path[1:]
+
+    def codecs(self) -> tuple[MessageCodec, MessageCodec]:
+        """Return the codecs of requests and replies.
+
+        Raises:
+            UsageError: A type is no type of messages.
+        """
+        from wirelane.codec import codec_for
+
+        if self.schema is None or (self.request_type is not dict and self.response_type is not dict):
+            return codec_for(self.request_type), codec_for(self.response_type)
+        schema = self.schema()
+        info = schema.find_method(self.path)
+        return schema.codec(info.input_type), schema.codec(info.output_type)
+
+    def unimplemented(self) -> NoReturn:
+        """Answer for a service that does not have this method.
+
+        Raises:
+            RpcError: UNIMPLEMENTED.
+        """
+        raise RpcError(StatusCode.UNIMPLEMENTED, f"{self.name} is not implemented here")
 
 
 MethodLike: TypeAlias = "str | Method[Any, Any] | MethodInfo"
@@ -123,10 +149,7 @@ def bind(method: MethodLike | BoundMethod, schema: Schema | None) -> BoundMethod
     if isinstance(method, BoundMethod):
         return method
     if isinstance(method, Method):
-        from wirelane.codec import codec_for
-
-        request, response = codec_for(method.request_type), codec_for(method.response_type)
-        return BoundMethod(method.path, method.cardinality, request, response)
+        return BoundMethod(method.path, method.cardinality, *method.codecs())
     if isinstance(method, str):
         if schema is None:
             split_method(method)

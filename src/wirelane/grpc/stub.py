@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import TYPE_CHECKING, Any
 
-from wirelane.core.method import Cardinality
+from wirelane.core.method import Cardinality, snake_case
 
 if TYPE_CHECKING:
     from wirelane.core.metadata import MetadataLike
@@ -14,13 +13,6 @@ if TYPE_CHECKING:
     from wirelane.schema import MethodInfo
 
 __all__ = ["ServiceStub", "StubMethod"]
-
-_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-
-
-def _snake_case(name: str) -> str:
-    """Return "say_hello" for "SayHello", "get_url_by_id" for "GetURLById"."""
-    return _BOUNDARY.sub("_", name).lower()
 
 
 class StubMethod:
@@ -80,7 +72,7 @@ class ServiceStub:
         self._service = service
         self._methods = methods
         # The name in the .proto wins over somebody else's alias.
-        self._names = {_snake_case(name): name for name in reversed(methods)} | {
+        self._names = {snake_case(name): name for name in reversed(methods)} | {
             name: name for name in methods
         }
 

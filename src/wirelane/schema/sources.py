@@ -24,14 +24,15 @@ from typing import Final
 from wirelane.core.deadline import Deadline
 from wirelane.core.limits import Limits
 from wirelane.schema import cache as caches
+from wirelane.schema import wellknown
 from wirelane.schema.budget import Budget
 from wirelane.schema.compiler import OPTIONS, compile_files, merge_sets
-from wirelane.schema.gather import Gathering, Source, import_roots, origin_of
+from wirelane.schema.gather import Gathering, OneSource, Source, import_roots, origin_of
 from wirelane.schema.linking import read_set
 from wirelane.schema.protoc import find_protoc
 from wirelane.schema.resolve import SourceFiles, resolve
 
-__all__ = ["LoadedSet", "Source", "load"]
+__all__ = ["LoadedSet", "OneSource", "Source", "load"]
 
 _LONGEST_WAIT: Final = 86_400.0
 
@@ -43,10 +44,12 @@ class LoadedSet:
     Attributes:
         data: A serialized FileDescriptorSet; with comments if it was compiled here.
         origin: Where it came from, for people.
+        entries: The files that were named, or are in what was; the others are imported by them.
     """
 
     data: bytes
     origin: str
+    entries: tuple[str, ...]
 
 
 def load(
@@ -84,13 +87,20 @@ def load(
     gathering.add_all(source)
     origin = origin_of(source)
     if not gathering.given and not gathering.paths:
-        if len(gathering.sets) == 1:
-            return LoadedSet(gathering.sets[0], origin)
-        return LoadedSet(merge_sets(b"", gathering.sets), origin)
-    return LoadedSet(_compile(gathering, cache=cache), origin)
+        merged = gathering.sets[0] if len(gathering.sets) == 1 else merge_sets(b"", gathering.sets)
+        return LoadedSet(merged, origin, _own_files(gathering))
+    data, entries = _compile(gathering, cache=cache)
+    return LoadedSet(data, origin, (*entries, *_own_files(gathering)))
 
 
-def _compile(gathering: Gathering, *, cache: bool) -> bytes:
+def _own_files(gathering: Gathering) -> tuple[str, ...]:
+    """Return the files of the descriptor sets, but for the well-known ones: sets have them for those that import them."""
+    limits = gathering.budget.limits
+    sets = [read_set(data, origin="descriptor set", limits=limits) for data in gathering.sets]
+    return tuple(dict.fromkeys(name for files in sets for name in files if name not in wellknown.NAMES))
+
+
+def _compile(gathering: Gathering, *, cache: bool) -> tuple[bytes, list[str]]:
     compiler = find_protoc()
     budget = gathering.budget
     names = [read_set(data, origin="descriptor set", limits=budget.limits) for data in gathering.sets]
@@ -112,7 +122,7 @@ def _compile(gathering: Gathering, *, cache: bool) -> bytes:
             data = merge_sets(data, gathering.sets)
         if cache:
             caches.shared.put(key, data)
-    return data
+    return data, found.entries
 
 
 def _key_parts(found: SourceFiles, compiler: str) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wirelane.codec import Schema, codec_for
+from wirelane.codec import Schema
 from wirelane.core import compression as _compression
 from wirelane.core.keepalive import ServerOptions
 from wirelane.core.limits import Limits
@@ -172,8 +172,9 @@ class Server:
         """Add the handlers of a service.
 
         Args:
-            service: A `grpc.Service`, or what its `bind` gives; an object with `__mapping__()`, as grpclib and betterproto2 generate bases for; one with
-                `__methods__()` that returns {`Method` or method name: function}; or such a mapping itself.
+            service: A `grpc.Service`, or what its `bind` gives; an object with `__mapping__()`, as grpclib and betterproto2
+                generate bases for; one with `__methods__()` that returns {`Method` or method name: function}, as
+                `wirelane generate` makes bases for; or such a mapping itself.
 
         Raises:
             UsageError: It is none of these, or what `method` raises. Then none of it was added.
@@ -204,20 +205,21 @@ class Server:
         if not isinstance(mapping, Mapping):
             raise UsageError(
                 f"{type(service).__name__} is not a service: it has neither __mapping__() (grpclib, betterproto2) "
-                "nor __methods__(), and it is not a mapping of methods to functions"
+                "nor __methods__() (wirelane generate), and it is not a mapping of methods to functions"
             )
         return [self._route(method, function) for method, function in mapping.items()]
 
     def _route(self, method: object, function: Callable[..., object]) -> Route:
         if isinstance(method, Method):
-            name = method.path.removeprefix("/")
+            request, reply = method.codecs()
             return Route(
                 path=method.path,
                 cardinality=method.cardinality,
                 handler=function,
-                request=codec_for(method.request_type),
-                reply=codec_for(method.response_type),
-                takes_context=check_handler(name, method.cardinality, function),
+                request=request,
+                reply=reply,
+                takes_context=check_handler(method.name, method.cardinality, function),
+                schema=None if method.schema is None else method.schema(),
                 types=(method.request_type, method.response_type),
             )
         if not isinstance(method, str):
