@@ -89,23 +89,37 @@ MODULES = (
     Module(
         "grpc/shortcuts", "Connecting, and calls without a channel.", functions=("connect", "call", "reflect")
     ),
+    Module("tcp/connecting", "Opening connections.", functions=("connect",)),
+    Module("tcp/request", "One exchange on a connection of its own.", functions=("request",)),
+    Module("tcp/connection", "A connection: reads that say when they end, and writes.", ("Connection",)),
+    Module(
+        "tcp/iterating",
+        "What `for` goes over: lines, records, frames and chunks of a connection.",
+        ("Lines", "Records", "Frames", "Chunks"),
+        bases={"Lines": "_lines:LinesFacade"},
+    ),
+    Module("tcp/pool", "A pool of connections, from any thread.", ("Pool", "Pooled"), made=("Pool",)),
 )
 
-# What a call gives instead of an object to await, by the annotation; {0}, {1} are its parameters.
+# What stands in the place of an annotation; {0}, {1} are its parameters.
 RESULTS = {
     "UnaryCall": "{0}",
     "ClientStreamReply": "{1}",
-    "Connecting": "{connecting}",
+    "grpc.Connecting": "Channel",
+    "tcp.Connecting": "Connection",
+    "tcp.Prepare": "Callable[[Connection], object]",
+    "tcp.Check": "Callable[[Connection], bool | None]",
     "Messages": "Iterable[{0}]",
 }
 
 # Arguments that are not handed on as they are.
 ARGUMENTS = {
+    "Pool.__init__": {"prepare": "in_thread(prepare)", "check": "in_thread(check)"},
     "Channel.bidi_stream": {"messages": "feed(messages)"},
     "Channel.collect": {"request": "feed(request)"},
     "Channel.call": {"request": "feed(request)"},
     "Channel.exchange": {"script": "tuple(script)"},
-    "call": {"request": "feed(request)"},
+    "grpc.call": {"request": "feed(request)"},
 }
 
 # Bodies that no rule gives.
@@ -120,12 +134,15 @@ return stream if messages is None else send_all(stream, messages)
 """,
     "Channel.service": "return self._service(name)",
     # Made here, so that it can be made anew after a fork.
-    "connect": """
+    "grpc.connect": """
 channel = Channel({arguments})
 channel._connect()
 return channel
 """,
 }
+
+# Properties that do more than to look.
+IN_LOOP = {"Connection.buffered": "call(len, self._inner._protocol.buffer)"}
 
 # What has no place here: other libraries' stubs await what they get.
 LEFT_OUT = {"Channel.request"}
@@ -142,6 +159,31 @@ WORDS: tuple[tuple[str, str], ...] = (
         r"The call; awaiting it sends it and gives the reply, or raises RpcError",
         "The reply; or it raises RpcError",
     ),
+    (
+        r"When awaited or entered\. Nothing is left open then, nor when cancelled\.",
+        "Nothing is left open then, nor when interrupted.",
+    ),
+    (r"or the task is cancelled", "or Ctrl-C interrupts it"),
+    (r"; cancelled, it is cut\b", "; interrupted, it is cut"),
+    (r"Several tasks may send", "Several threads may send"),
+    (r"when the task is cancelled in the middle", "when Ctrl-C interrupts it in the middle"),
+    (
+        r"Connections to one address, for one event loop\.",
+        "Connections to one address, for any number of threads.",
+    ),
+    (
+        r"Cancellation: a cancelled read loses nothing\. A cancelled `send` sent",
+        "Ctrl-C: an interrupted read loses nothing. An interrupted `send` sent",
+    ),
+    (r"A cancelled `close` or `start_tls` cuts", "An interrupted `close` or `start_tls` cuts"),
+    (
+        r"Cancellation: whoever waits for a connection and is cancelled leaves no trace; one that is cancelled while",
+        "Ctrl-C: whoever waits for a connection and is interrupted leaves no trace; one that is interrupted while",
+    ),
+    (r"`async def (prepare|check)\(connection\)`, called", r"`def \1(connection)`, called in a thread"),
+    (r"\n +UsageError: Used in another event loop than [^\n]*", ""),
+    (r"\n\nRaises:\n +UsageError: Closed in another event loop than [^\n]*", ""),
+    (r"Cancelled: everything is cut", "Interrupted: everything is cut"),
     (r", asynchronous or not(,|:)", r"\1"),
     (r" \(asynchronous or not\)", ""),
     (r" Cancel-safe\.", ""),
@@ -154,7 +196,8 @@ WORDS: tuple[tuple[str, str], ...] = (
 
 # What no docstring here may speak of.
 FOREIGN = re.compile(
-    r"\b(await\w*|async\w*|coroutines?|tasks?|event loop|cancel-safe)\b|\bcancelled,", re.IGNORECASE
+    r"\b(await\w*|async|asyncio|asynchronous\w*|coroutines?|tasks?|event loop|cancel-safe)\b|\bcancelled[,:]",
+    re.IGNORECASE,
 )
 
 SPECIAL = {
@@ -192,7 +235,7 @@ class Maker:
         }
         if self.foreign:
             raise Problem("WORDS needs rules for docstrings:\n" + "\n".join(self.foreign))
-        rules = {*ARGUMENTS, *BODIES, *LEFT_OUT, *RESULTS, *(pattern for pattern, _ in WORDS)}
+        rules = {*ARGUMENTS, *IN_LOOP, *BODIES, *LEFT_OUT, *RESULTS, *(pattern for pattern, _ in WORDS)}
         if unused := sorted(rules - self.used):
             raise Problem(f"nothing uses the rules {unused}: take them out")
         return {path: formatted(text, path) for path, text in files.items()}
@@ -235,7 +278,7 @@ class ModuleMaker:
         for parameter in words(base_name.partition("[")[2]):
             self.names.setdefault(parameter, parsed(self.module.name))
         lines = [
-            f"@facade_of(inner.{name})",
+            f"@facade_of(Async{name})",
             f"class {name}({base_name}):",
             indent(docstring(self._words(ast.get_docstring(node) or "", name))),
             "    __slots__ = ()",
@@ -253,7 +296,8 @@ class ModuleMaker:
     def _constructor(self, owner: type) -> str:
         node, where = next((f[0], w) for f, w in members(owner, {"__init__"}))
         self._learn(node.args, where)
-        call = self._call(f"inner.{owner.__name__}", node.args, {})
+        replaced = self.maker.rule(ARGUMENTS, f"{owner.__name__}.__init__")
+        call = self._call(f"Async{owner.__name__}", node.args, replaced or {})
         return f"def __init__({self._parameters(node.args, where)}) -> None:\n    self._make({call})"
 
     def _method(self, owner: str, node: Function, where: ast.Module) -> str:
@@ -276,11 +320,17 @@ class ModuleMaker:
         wrapped = any(shell in words(returns) for shell in self.maker.shells)
         decorators = {ast.unparse(each) for each in node.decorator_list}
         if "property" in decorators:
+            if there := self.maker.rule(IN_LOOP, rule):
+                return f"return {there}"
             return f"return wrap({inner})" if wrapped else f"return {inner}"
         if any(each.endswith(".setter") for each in decorators):
             return f"{inner} = {node.args.args[1].arg}"
         if name == "__enter__" and returns == "Self":
             return f"run({inner})\nreturn self"
+        if name == "__iter__" and returns == "Self":
+            return "return self"
+        if name == "__next__":
+            return "return next_of(self._inner)"
         way = "run" if isinstance(node, ast.AsyncFunctionDef) else "call"
         if way == "call" and (wrapped or returns != ast.unparse(node.returns or ast.Constant(None))):
             way = "open_now"
@@ -302,11 +352,12 @@ class ModuleMaker:
             raise Problem(f"{self.module.name} has no function {name}")
         returns = self._annotation(node.returns, where)
         self._learn(node.args, where)
-        replaced = self.maker.rule(ARGUMENTS, name)
+        rule = f"{self.module.path.partition('/')[0]}.{name}"
+        replaced = self.maker.rule(ARGUMENTS, rule)
         way = "run" if isinstance(node, ast.AsyncFunctionDef) else "open_now"
-        call = f"{way}({self._call(f'inner.{name}', node.args, replaced or {})})"
+        call = f"{way}({self._call(f'async_{name}', node.args, replaced or {})})"
         doc = docstring(self._words(ast.get_docstring(node) or "", name))
-        body = self.maker.rule(BODIES, name)
+        body = self.maker.rule(BODIES, rule)
         if body is not None:
             body = body.strip().format(arguments=self._call("", node.args, {})[2:])
         elif returns in self.maker.shells:
@@ -359,9 +410,8 @@ class ModuleMaker:
     # Imports
 
     def _imports(self, body: str) -> str:
-        lines = {
-            f"from {self.module.name.rpartition('.')[0]} import {self.module.name.rpartition('.')[2]} as inner"
-        }
+        lines = {f"from {self.module.name} import {name} as Async{name}" for name in self.module.classes}
+        lines |= {f"from {self.module.name} import {name} as async_{name}" for name in self.module.functions}
         own = {*self.module.classes, *self.module.functions}
         used = words(body)
         for name, where in self.names.items():
@@ -391,18 +441,22 @@ class ModuleMaker:
         return ""
 
 
-COMMON = {"Iterable": "collections.abc", "Iterator": "collections.abc"}
+COMMON = {"Callable": "collections.abc", "Iterable": "collections.abc", "Iterator": "collections.abc"}
 
 HELPERS = {
+    "Channel": "wirelane.sync.grpc.channel",
     "ClientStreamCall": "wirelane.sync.grpc.streams",
+    "Connection": "wirelane.sync.tcp.connection",
     "Made": "wirelane.sync._facade",
     "Facade": "wirelane.sync._facade",
     "facade_of": "wirelane.sync._facade",
+    "next_of": "wirelane.sync._facade",
     "open_now": "wirelane.sync._facade",
     "wrap": "wirelane.sync._facade",
     "run": "wirelane.sync._portal",
     "call": "wirelane.sync._portal",
     "feed": "wirelane.sync._feeding",
+    "in_thread": "wirelane.sync._threads",
     "send_all": "wirelane.sync._streams",
     "overload": "typing",
     "Any": "typing",
@@ -425,10 +479,8 @@ class Annotations(ast.NodeTransformer):
         return ast.parse(RESULTS[name].format(*map(ast.unparse, inside)), mode="eval").body
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        if node.id != "Connecting":
-            return node
-        self.module.maker.used.add(node.id)
-        return ast.Name("Channel" if "/grpc/" in f"/{self.module.module.path}" else "Connection")
+        result = self.module.maker.rule(RESULTS, f"{self.module.module.path.partition('/')[0]}.{node.id}")
+        return node if result is None else ast.parse(result, mode="eval").body
 
 
 def words(text: str) -> set[str]:
@@ -444,7 +496,8 @@ def indent(text: str) -> str:
 def docstring(text: str) -> str:
     """A docstring with this text."""
     closing = "\n" if "\n" in text else ""
-    return f'"""{text}{closing}"""'
+    raw = "r" if "\\" in text else ""
+    return f'{raw}"""{text}{closing}"""'
 
 
 _parsed: dict[str, ast.Module] = {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from asyncio import _get_running_loop
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 from weakref import WeakSet
@@ -20,7 +20,7 @@ from weakref import WeakSet
 from wirelane.errors import UsageError
 from wirelane.sync._portal import abandon, current, inside_a_loop, run
 
-__all__ = ["Facade", "Made", "facade_of", "open_now", "wrap"]
+__all__ = ["Facade", "Made", "facade_of", "next_of", "open_now", "wrap"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Facade:
         self._inner = inner
         _living.add(self)
         if hasattr(inner, "close"):
-            current().adopt(inner)
+            current().adopt(self)
 
     def _remake(self) -> Any:
         """Return what takes the place of `_inner` in a child process, or None."""
@@ -106,6 +106,14 @@ def wrap(value: Any) -> Any:
     if type(value) in (tuple, list):
         return type(value)(map(wrap, value))
     return value
+
+
+def next_of(inner: AsyncIterator[T]) -> T:
+    """Return the next item, or raise StopIteration."""
+    try:
+        return run(inner.__anext__)
+    except StopAsyncIteration:
+        raise StopIteration from None
 
 
 def open_now(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

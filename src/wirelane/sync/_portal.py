@@ -30,7 +30,17 @@ from weakref import WeakSet
 from wirelane._run import loop_factory
 from wirelane.errors import ClosedError, UsageError
 
-__all__ = ["CANCEL_GRACE", "EXIT_GRACE", "Portal", "abandon", "call", "current", "inside_a_loop", "run"]
+__all__ = [
+    "CANCEL_GRACE",
+    "EXIT_GRACE",
+    "Portal",
+    "Shell",
+    "abandon",
+    "call",
+    "current",
+    "inside_a_loop",
+    "run",
+]
 
 CANCEL_GRACE: Final = 5.0
 """Seconds that a call which Ctrl-C has cancelled may take to clean up; a second Ctrl-C does not wait."""
@@ -42,12 +52,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Closable(Protocol):
-    """What is closed at the end of the interpreter, if nobody closed it before."""
+class Shell(Protocol):
+    """What holds an object of the loop, as `_facade.Facade` does."""
 
-    def close(self) -> Awaitable[object]:
-        """Close it."""
-        ...
+    _inner: Any
 
 
 class _Job:
@@ -128,7 +136,7 @@ class Portal:
         self._waiting: deque[_Job] = deque()
         self._woken = False
         self._closing = False
-        self._open: WeakSet[_Closable] = WeakSet()
+        self._open: WeakSet[Shell] = WeakSet()
 
     def __repr__(self) -> str:
         state = "closed" if self._closing else "running" if self._loop is not None else "not started"
@@ -164,8 +172,8 @@ class Portal:
             self._start()
         self._submit(_Job(function, (), {}))
 
-    def adopt(self, opened: _Closable) -> None:
-        """Close this at the end of the interpreter, if it is still there then."""
+    def adopt(self, opened: Shell) -> None:
+        """Close what this holds at the end of the interpreter, if it is still there then."""
         self._open.add(opened)
 
     def _submit(self, job: _Job) -> None:
@@ -219,7 +227,7 @@ class Portal:
         thread.join(EXIT_GRACE + 1.0)
 
     async def _wind_up(self) -> None:
-        closing = [asyncio.ensure_future(_wait(each.close())) for each in list(self._open)]
+        closing = [asyncio.ensure_future(_wait(each._inner.close())) for each in list(self._open)]
         if closing:
             await asyncio.wait(closing, timeout=EXIT_GRACE / 2)
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

@@ -14,8 +14,8 @@ from wirelane.codec import Schema
 from wirelane.codec.schema import SchemaSource
 from wirelane.core.limits import Limits
 from wirelane.core.metadata import Metadata, MetadataLike
-from wirelane.grpc import channel as inner
 from wirelane.grpc.call_forms import Req, Res
+from wirelane.grpc.channel import Channel as AsyncChannel
 from wirelane.grpc.methods import Method
 from wirelane.grpc.options import ChannelOptions, ChannelState, ChannelStats
 from wirelane.grpc.script import Step
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-@facade_of(inner.Channel)
+@facade_of(AsyncChannel)
 class Channel(ChannelFacade):
     """Calls to one server, over a connection that is made when it is needed.
 
@@ -86,7 +86,7 @@ class Channel(ChannelFacade):
         trace: TraceLike = None,
     ) -> None:
         self._make(
-            inner.Channel,
+            AsyncChannel,
             target,
             schema=schema,
             tls=tls,

@@ -12,9 +12,10 @@ from wirelane.codec import Schema
 from wirelane.codec.schema import SchemaSource
 from wirelane.core.limits import Limits
 from wirelane.core.metadata import MetadataLike
-from wirelane.grpc import shortcuts as inner
 from wirelane.grpc.methods import Method
 from wirelane.grpc.options import ChannelOptions
+from wirelane.grpc.shortcuts import call as async_call
+from wirelane.grpc.shortcuts import reflect as async_reflect
 from wirelane.net.proxy import ProxyLike
 from wirelane.net.tls import TlsConfig
 from wirelane.net.trace import TraceLike
@@ -110,7 +111,7 @@ def call(
         CodecError, UsageError: As `Channel.unary`.
     """
     return run(
-        inner.call,
+        async_call,
         target,
         method,
         feed(request),
@@ -135,6 +136,7 @@ def reflect(
     timeout: float | None = None,
     limits: Limits | None = None,
     options: ChannelOptions | None = None,
+    trace: TraceLike = None,
 ) -> Schema:
     """Connect, ask the server for its schema (server reflection, v1 or v1alpha), and close.
 
@@ -148,6 +150,7 @@ def reflect(
         timeout: Seconds for each reflection call; the default is `limits.schema_timeout` for all.
         limits: As in `Channel`; `max_schema_files` and `max_schema_bytes` bound what is taken.
         options: As in `Channel`.
+        trace: As in `Channel`.
 
     Raises:
         ConnectError, ProxyError, TlsError, ResolveError, PeerError: There is no connection.
@@ -156,7 +159,7 @@ def reflect(
         LimitExceeded: It sent too much.
     """
     return run(
-        inner.reflect,
+        async_reflect,
         target,
         tls=tls,
         proxy=proxy,
@@ -164,4 +167,5 @@ def reflect(
         timeout=timeout,
         limits=limits,
         options=options,
+        trace=trace,
     )

@@ -11,8 +11,10 @@ from typing import Self
 from wirelane.core.deadline import Deadline
 from wirelane.core.metadata import Metadata
 from wirelane.errors import Detail
-from wirelane.grpc import streams as inner
+from wirelane.grpc.streams import BidiStreamCall as AsyncBidiStreamCall
+from wirelane.grpc.streams import ClientStreamCall as AsyncClientStreamCall
 from wirelane.grpc.streams import Req, Res
+from wirelane.grpc.streams import ServerStreamCall as AsyncServerStreamCall
 from wirelane.status import StatusCode
 from wirelane.sync._facade import facade_of
 from wirelane.sync._portal import call, run
@@ -25,7 +27,7 @@ __all__ = [
 ]
 
 
-@facade_of(inner.ServerStreamCall)
+@facade_of(AsyncServerStreamCall)
 class ServerStreamCall(Receives[Res]):
     """One request, many replies.
 
@@ -98,7 +100,7 @@ class ServerStreamCall(Receives[Res]):
         return self._inner.method
 
 
-@facade_of(inner.ClientStreamCall)
+@facade_of(AsyncClientStreamCall)
 class ClientStreamCall(SendsForOne[Req, Res]):
     """Many requests, one reply.
 
@@ -176,7 +178,7 @@ class ClientStreamCall(SendsForOne[Req, Res]):
         return self._inner.method
 
 
-@facade_of(inner.BidiStreamCall)
+@facade_of(AsyncBidiStreamCall)
 class BidiStreamCall(SendsAndReceives[Req, Res]):
     """Many requests, many replies, in any order.
 
