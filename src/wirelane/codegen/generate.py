@@ -15,7 +15,8 @@ from wirelane.codegen.model import Model, Service
 from wirelane.codegen.module import PyModule, empty_package
 from wirelane.codegen.names import package_parts
 from wirelane.codegen.plain import DictTypes
-from wirelane.codegen.protobuf import ProtobufTypes, place_of, write_protobuf
+from wirelane.codegen.protobuf import ProtobufTypes, write_protobuf
+from wirelane.codegen.protobuf_names import place_of
 from wirelane.codegen.services import Types, write_services
 from wirelane.codegen.settings import Messages, Settings
 from wirelane.codegen.text import HEADER

@@ -174,8 +174,7 @@ def _stub_method(module: PyModule, method: _Method) -> list[str]:
         messages = f"{grpc}.Messages[{method.request}]"
         overload = f"@{module.use('typing')}.overload"
         for requests, returns in (("requests: None = None", both), (f"requests: {messages}", reply)):
-            head = signature(method.name, [requests, *options], returns)
-            lines += [overload, *head[:-1], f"{head[-1]} ..."]
+            lines += [overload, *signature(method.name, ["self", requests, *options], returns, end=": ...")]
         arguments, returns = [f"requests: {messages} | None = None"], f"{both} | {reply}"
     elif cardinality is Cardinality.BIDI_STREAM:
         arguments = [f"requests: {grpc}.Messages[{method.request}] | None = None"]
@@ -188,7 +187,7 @@ def _stub_method(module: PyModule, method: _Method) -> list[str]:
         if module.sync and cardinality is Cardinality.UNARY:
             returns = method.reply
     lines += _deprecated(module, method)
-    head = signature(method.name, [*arguments, *options], returns)
+    head = signature(method.name, ["self", *arguments, *options], returns)
     return [*lines, *with_docstring(head, _method_text(method), _stub_body(method))]
 
 
@@ -246,5 +245,5 @@ def _base_method(module: PyModule, method: _Method) -> list[str]:
     context = f"context: {module.use('grpc')}.Context"
     # In an async generator, by which the server knows it for one, although nothing is ever yielded.
     body = [f"{'yield ' if cardinality.server_streaming else ''}{method.constant}.unimplemented()"]
-    head = signature(method.name, [argument, context], returns, prefix=prefix)
+    head = signature(method.name, ["self", argument, context], returns, prefix=prefix)
     return with_docstring(head, _method_text(method), body)

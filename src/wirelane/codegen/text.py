@@ -6,15 +6,28 @@ comma, so that formatters set to longer lines leave it as well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-__all__ = ["HEADER", "call", "comment_line", "docstring", "indent", "literal", "signature"]
+__all__ = [
+    "HEADER",
+    "WIDTH",
+    "alternatives",
+    "call",
+    "comment_line",
+    "docstring",
+    "indent",
+    "literal",
+    "opened",
+    "signature",
+]
 
 HEADER: Final = "# Written by wirelane generate; do not edit."
 """The first line of every file that is ours: by it they are known when they are no longer needed."""
 
-_WIDTH: Final = 88
+WIDTH: Final = 88
+"""Columns of a line; where formatters break it, too."""
 
 
 def literal(text: str) -> str:
@@ -83,16 +96,51 @@ def call(before: str, arguments: Sequence[str], after: str = ")", *, depth: int 
         depth: By how many levels the lines will be indented.
     """
     line = f"{before}{', '.join(arguments)}{after}"
-    if "\n" not in line and len(line) + 4 * depth <= _WIDTH:
+    if "\n" not in line and len(line) + 4 * depth <= WIDTH:
         return [line]
     pieces = "\n".join(f"{argument}," for argument in arguments).split("\n")
     return [before, *(f"    {piece}" for piece in pieces), after]
 
 
-def signature(name: str, arguments: Sequence[str], returns: str, *, prefix: str = "def") -> list[str]:
+def signature(
+    name: str, arguments: Sequence[str], returns: str, *, prefix: str = "def", end: str = ":", depth: int = 1
+) -> list[str]:
     """Return the head of a method, with an argument per line where one line is too short for all."""
-    lines = call(f"{prefix} {name}(", ["self", *arguments], f") -> {returns}:", depth=1)
-    if len(lines[-1]) + 4 > _WIDTH and " | " in returns:
-        first, *others = returns.split(" | ")
-        lines[-1:] = [") -> (", f"    {first}", *(f"    | {each}" for each in others), "):"]
+    lines = call(f"{prefix} {name}(", arguments, f") -> {returns}{end}", depth=depth)
+    if len(lines[-1]) + 4 * depth > WIDTH:
+        first, *others = alternatives(returns)
+        if others:
+            lines[-1:] = [") -> (", *indent([first, *others]), f"){end}"]
+        else:
+            lines[-1:] = opened(f") -> {returns}{end}", depth)
     return lines
+
+
+def alternatives(kind: str) -> list[str]:
+    """Return the parts of a union, each but the first with the "| " before it."""
+    pieces, level = [""], 0
+    for part in re.split(r"( \| |[][])", kind):
+        level += (part == "[") - (part == "]")
+        if part == " | " and level == 0:
+            pieces.append("| ")
+        else:
+            pieces[-1] += part
+    return pieces
+
+
+def opened(line: str, depth: int) -> list[str]:
+    """Return a line that is too long with what is in its first pair of brackets on lines of its own."""
+    start, end = line.find("["), line.rfind("]")
+    if start < 0 or len(line) + 4 * depth <= WIDTH:
+        return [line]
+    inner = line[start + 1 : end]
+    if len(inner) + 4 * (depth + 1) <= WIDTH:
+        return [line[: start + 1], f"    {inner}", line[end:]]
+    pieces, level = [""], 0
+    for part in re.split(r"(, |[][])", inner):
+        level += (part == "[") - (part == "]")
+        if part == ", " and level == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += part
+    return [line[: start + 1], *(f"    {piece}," for piece in pieces), line[end:]]
