@@ -3,48 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
+from support.go_support import PEERS, go_program
 
 if TYPE_CHECKING:
     from conftest import Certificates
-
-PEERS = Path(__file__).resolve().parents[1] / "interop" / "peers"
-# Taken now: during the tests the cache is a private one, in which Go would have to build everything anew.
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-
-
-def go_client() -> str:
-    """Build the client of peers/rolling, unless that was done; skips the test where it cannot be."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("Go is not installed")
-    source = PEERS / "rolling"
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(source.iterdir()))).hexdigest()[:16]
-    program = _CACHE / "wirelane" / "tests" / f"rolling-{digest}"
-    if not program.exists():
-        program.parent.mkdir(parents=True, exist_ok=True)
-        built = subprocess.run(
-            [go, "build", "-trimpath", "-o", str(program), "."],
-            cwd=source,
-            env={**os.environ, "XDG_CACHE_HOME": str(_CACHE)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if built.returncode:
-            pytest.skip("go build failed: " + " ".join(built.stderr.split())[-300:])
-    return str(program)
 
 
 class Servers:
@@ -138,7 +106,9 @@ async def foreign_client(
     kind: str, port: int, workers: int, ca: Certificates, transport: str
 ) -> AsyncIterator[Foreign]:
     """Run the client of grpcio or grpc-go."""
-    command = [go_client()] if kind == "grpc-go" else [sys.executable, str(PEERS / "rolling_grpcio.py")]
+    command = (
+        [go_program("rolling")] if kind == "grpc-go" else [sys.executable, str(PEERS / "rolling_grpcio.py")]
+    )
     process = await asyncio.create_subprocess_exec(
         *command,
         f"localhost:{port}" if kind == "grpcio" and transport == "tls" else f"127.0.0.1:{port}",

@@ -6,13 +6,14 @@ document is complete, and replies do not wait for the last one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from wirelane.cli.complete import complete_method
+from wirelane.cli.details import ask_for_details
 from wirelane.cli.documents import Documents, open_documents
 from wirelane.cli.errors import DataError, exit_code, report_status
 from wirelane.cli.options import (
@@ -35,6 +36,7 @@ from wirelane.errors import CodecError, RpcError
 from wirelane.status import StatusCode
 
 if TYPE_CHECKING:
+    from wirelane.codec import Schema
     from wirelane.core.metadata import Metadata
     from wirelane.grpc import Channel
     from wirelane.schema import MethodInfo
@@ -97,9 +99,8 @@ def command(
 async def _connect_and_call(
     session: Session, method: str, documents: Documents, output: OutputOptions
 ) -> int:
-    async with session.channel() as channel:
-        info = channel.schema.find_method(method)
-        call = _Call(session, channel, info, documents, output)
+    async with session.channel(method) as (channel, schema):
+        call = _Call(session, channel, schema, schema.find_method(method), documents, output)
         call.tell_what_is_called()
         return await call.run()
 
@@ -108,6 +109,7 @@ async def _connect_and_call(
 class _Call:
     session: Session
     channel: Channel
+    schema: Schema
     info: MethodInfo
     documents: Documents
     output: OutputOptions
@@ -127,7 +129,7 @@ class _Call:
         return parse_headers(self.session.headers.rpc_header, "--rpc-header")
 
     async def run(self) -> int:
-        out = printer(self.output, self.channel.schema)
+        out = printer(self.output)
         forms = {
             Cardinality.UNARY: self.unary,
             Cardinality.SERVER_STREAM: self.server_stream,
@@ -139,20 +141,23 @@ class _Call:
         except RpcError as error:
             if not self.received:
                 self.session.log.metadata("<", error.initial_metadata)
-            self.ended(out, error, error.metadata)
-            report_status(error, self.channel.schema)
+            details = await ask_for_details(error.details, self.schema, self.session, self.channel)
+            self.ended(out, error, details, error.metadata)
+            report_status(error, details)
             return exit_code(error)
-        self.ended(out, None, trailers)
+        self.ended(out, None, (), trailers)
         return 0
 
-    def ended(self, out: Printer, error: RpcError | None, trailers: Metadata | None) -> None:
+    def ended(
+        self, out: Printer, error: RpcError | None, details: Sequence[object], trailers: Metadata | None
+    ) -> None:
         log = self.session.log
         if error is None:
             code = StatusCode.OK
             out.ended(code, "", (), trailers)
         else:
             code = error.code
-            out.ended(code, error.message, error.details, trailers)
+            out.ended(code, error.message, details, trailers)
         log.metadata("<", trailers)
         seconds = log.lap()
         log.line("*", f"{code.name}: {self.sent} sent, {self.received} received, in {seconds * 1000:.1f} ms")
@@ -204,7 +209,7 @@ class _Call:
         self.received += 1
         options = self.output
         out.message(
-            self.channel.schema.to_json(
+            self.schema.to_json(
                 self.info.output_type,
                 message,
                 emit_defaults=options.emit_defaults,
@@ -234,7 +239,7 @@ class _Call:
 
     def request(self, content: object) -> object:
         try:
-            return self.channel.schema.from_json(self.info.input_type, content)
+            return self.schema.from_json(self.info.input_type, content)
         except CodecError as error:
             which = f"message {self.sent}: " if self.info.cardinality.client_streaming else ""
             raise DataError(f"{self.documents.name}: {which}{error}") from error

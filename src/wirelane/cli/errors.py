@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from wirelane.cli.style import style
@@ -121,7 +122,9 @@ def report(error: BaseException, *, schema: Schema | None = None) -> int:
         schema: Where the types of error details are described.
     """
     if isinstance(error, RpcError):
-        report_status(error, schema)
+        from wirelane.cli.details import details_json
+
+        report_status(error, details_json(error.details, schema))
     elif isinstance(error, SchemaError) and error.problems:
         _report_problems(error)
     else:
@@ -129,15 +132,15 @@ def report(error: BaseException, *, schema: Schema | None = None) -> int:
     return exit_code(error)
 
 
-def report_status(error: RpcError, schema: Schema | None) -> None:
+def report_status(error: RpcError, details: Sequence[object]) -> None:
     """Print how a call failed, and below it the details that came along, as JSON."""
     heading = style(f"ERROR {error.code.name} ({int(error.code)})", "red", sys.stderr)
     text = explain(_message_of(error))
     print(f"{heading}: {one_line(text)}" if error.message else heading, file=sys.stderr)
-    if error.details:
-        from wirelane.cli.output import details_json, json_text
+    if details:
+        from wirelane.cli.output import json_text
 
-        for detail in details_json(error.details, schema):
+        for detail in details:
             print(json_text(detail, compact=False, file=sys.stderr), file=sys.stderr)
 
 

@@ -42,5 +42,5 @@ def schema_and_symbol(
     if session.files is None:
         if target is None:
             raise UsageError("missing HOST:PORT, or --proto FILE")
-        session.files = run(session.load())
+        session.files = run(session.load(rest[0] if rest else None))
     return session.files, rest[0] if rest else None

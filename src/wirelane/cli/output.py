@@ -11,22 +11,19 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from wirelane.errors import Detail, WirelaneError
 from wirelane.status import StatusCode
 
 if TYPE_CHECKING:
     from wirelane.cli.options import OutputOptions
-    from wirelane.codec import Schema
     from wirelane.core.metadata import Metadata
 
 __all__ = [
     "EnvelopePrinter",
     "MessagePrinter",
     "Printer",
-    "details_json",
     "json_text",
     "metadata_json",
     "printer",
@@ -64,33 +61,6 @@ def metadata_json(metadata: Metadata | None) -> dict[str, list[str]]:
     return shown
 
 
-def details_json(details: Iterable[Detail], schema: Schema | None) -> list[object]:
-    """Return error details in their JSON form; one that has none, as its type and base64."""
-    if schema is None:
-        from wirelane import protos
-        from wirelane.codec import Schema as SchemaClass
-
-        schema = SchemaClass.from_set(protos.descriptor_set("rpc"), origin="google.rpc")
-    return [_detail_json(detail, schema) for detail in details]
-
-
-def _detail_json(detail: Detail, schema: Schema) -> object:
-    try:
-        return schema.to_json("google.protobuf.Any", dict(detail))
-    except WirelaneError:
-        return {name: _plain(value) for name, value in detail.items()}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
 class Printer(Protocol):
     """What becomes of what a call brings, in the order in which it comes."""
 
@@ -103,9 +73,9 @@ class Printer(Protocol):
         ...
 
     def ended(
-        self, code: StatusCode, text: str, details: Iterable[Detail], trailers: Metadata | None
+        self, code: StatusCode, text: str, details: Sequence[object], trailers: Metadata | None
     ) -> None:
-        """The call has ended; once."""
+        """The call has ended; once. `details` are ready for JSON."""
         ...
 
 
@@ -122,7 +92,7 @@ class MessagePrinter:
         write(json_text(value, compact=self._compact, file=sys.stdout) + "\n")
 
     def ended(
-        self, code: StatusCode, text: str, details: Iterable[Detail], trailers: Metadata | None
+        self, code: StatusCode, text: str, details: Sequence[object], trailers: Metadata | None
     ) -> None:
         """Nothing: the status is told on standard error, and by the exit code."""
 
@@ -133,9 +103,8 @@ class EnvelopePrinter:
     It is written piece by piece, so that an endless stream needs no endless memory.
     """
 
-    def __init__(self, *, compact: bool, schema: Schema) -> None:
+    def __init__(self, *, compact: bool) -> None:
         self._compact = compact
-        self._schema = schema
         self._begun = False
         self._count = 0
 
@@ -150,7 +119,7 @@ class EnvelopePrinter:
         write(separator + self._break(2) + self._indented(value, 2))
 
     def ended(
-        self, code: StatusCode, text: str, details: Iterable[Detail], trailers: Metadata | None
+        self, code: StatusCode, text: str, details: Sequence[object], trailers: Metadata | None
     ) -> None:
         if not self._begun:
             self.headers(None)
@@ -158,7 +127,7 @@ class EnvelopePrinter:
             "code": int(code),
             "name": code.name,
             "message": text,
-            "details": details_json(details, self._schema),
+            "details": list(details),
         }
         write((self._break(1) if self._count else "") + "],")
         write(self._member("trailers", metadata_json(trailers)) + ",")
@@ -176,8 +145,8 @@ class EnvelopePrinter:
         return text if self._compact else textwrap.indent(text, "  " * depth).lstrip()
 
 
-def printer(options: OutputOptions, schema: Schema) -> Printer:
+def printer(options: OutputOptions) -> Printer:
     """Return what prints as the options say."""
     if options.envelope:
-        return EnvelopePrinter(compact=options.compact, schema=schema)
+        return EnvelopePrinter(compact=options.compact)
     return MessagePrinter(compact=options.compact)

@@ -99,22 +99,22 @@ class Session:
             self.log.line("*", f"schema from {self.files.origin} in {self.log.lap() * 1000:.1f} ms")
 
     @asynccontextmanager
-    async def channel(self) -> AsyncIterator[Channel]:
-        """Connect and have the schema.
+    async def channel(self, symbol: str | None = None) -> AsyncIterator[tuple[Channel, Schema]]:
+        """Connect and have the schema; of a server, no more of it than a symbol needs.
 
         Raises:
             NoReflectionError: The server has no reflection, and there are no files.
             ConnectError, TlsError, ResolveError, PeerError: There is no connection.
             RpcError: Reflection failed; DeadlineExceeded, if --max-time was not enough.
         """
+        from wirelane.grpc.channel import Channel
         from wirelane.grpc.options import ChannelOptions
-        from wirelane.grpc.shortcuts import connect
 
         assert self.target is not None
         agent, pairs = self._user_agent()
         self.deadline = Deadline.after(self.headers.max_time)
         self.log.lap()
-        connecting = connect(
+        channel = Channel(
             self.target,
             schema="reflection" if self.files is None else self.files,
             tls=self.connection.tls_settings(),
@@ -129,10 +129,20 @@ class Session:
                 reflection_metadata=tuple(parse_headers(self.headers.reflect_header, "--reflect-header")),
             ),
         )
+        async with channel:
+            schema = await self._ready(channel, symbol)
+            how = "connected" if self.files is not None else "connected, and its schema asked for,"
+            self.log.line("*", f"{channel}{self.connection.way()}: {how} in {self.log.lap() * 1000:.1f} ms")
+            yield channel, schema
+
+    async def _ready(self, channel: Channel, symbol: str | None) -> Schema:
         scope = asyncio.timeout(self.left)
         try:
             async with scope:
-                channel = await connecting
+                if self.files is None:
+                    return await channel.reflect(symbol)
+                await channel.connect()
+                return self.files
         except TimeoutError:
             if scope.expired():
                 raise DeadlineExceeded(f"{self.target} was not ready within --max-time") from None
@@ -145,17 +155,13 @@ class Session:
             raise rpc_error(
                 error.code, f"server reflection failed: {error.message}", details=error.details
             ) from error
-        async with channel:
-            how = "connected" if self.files is not None else "connected, and its schema asked for,"
-            self.log.line("*", f"{channel}{self.connection.way()}: {how} in {self.log.lap() * 1000:.1f} ms")
-            yield channel
 
-    async def load(self) -> Schema:
-        """Return the schema, of the files or of the server."""
+    async def load(self, symbol: str | None = None) -> Schema:
+        """Return the schema, of the files or of the server; of the server, as `channel`."""
         if self.files is not None:
             return self.files
-        async with self.channel() as channel:
-            return channel.schema
+        async with self.channel(symbol) as (_, schema):
+            return schema
 
     def _user_agent(self) -> tuple[str | None, list[tuple[str, str | bytes]]]:
         """Return the user agent among the headers, and the others: the library has an option of its own for it."""

@@ -15,7 +15,7 @@ from wirelane.grpc.compat import CompatStream, compat_method, compat_timeout
 from wirelane.grpc.connector import Connector
 from wirelane.grpc.core import ChannelCore, check_encoding
 from wirelane.grpc.options import ChannelOptions, ChannelState, ChannelStats
-from wirelane.grpc.reflection_client import fetch_schema
+from wirelane.grpc.reflection_client import Reflector
 from wirelane.grpc.stub import ServiceStub
 from wirelane.net.proxy import resolve_proxy
 from wirelane.net.tls import resolve_tls
@@ -51,7 +51,7 @@ class Channel(CallForms):
         target: "host:port", "[v6]:port", "dns:///host:port", "unix:/path", "static:///a:1,b:2" (tried in order),
             or a URL with grpc, grpcs, http or https, of which the `s` ones mean TLS.
         schema: What `Schema.load` takes, a `Schema`, or "reflection" to ask the server. Loaded by `connect`, or
-            by the first call that needs it.
+            by the first call that needs it; of the server, a call only asks for what its method needs.
         tls: True, a `TlsConfig` or an `ssl.SSLContext`; False and the default mean what the scheme says.
         proxy: The URL of a proxy ("socks5://user:password@host:1080"; socks4, socks4a, socks5h, http, https), a
             `ProxyConfig`, a list of two to go through in turn, or "env" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. None is
@@ -118,22 +118,40 @@ class Channel(CallForms):
             schema=schema if isinstance(schema, Schema) else None,
             loader=self._schema_loader(schema),
         )
+        self._reflector = Reflector(
+            self._core, origin=f"reflection of {self}", metadata=self._options.reflection_metadata
+        )
+        if schema == "reflection":
+            self._core.part_loader = self._reflector.part
         self._core.deadline(None)  # raises for a timeout that is none
 
     def _schema_loader(self, schema: SchemaSource | None) -> Callable[[], Coroutine[Any, Any, Schema]] | None:
         if schema is None or isinstance(schema, Schema):
             return None
         if schema == "reflection":
-            return self._reflect
+            return self.reflect
         # Reads files and runs the compiler: not in the event loop.
         return lambda: asyncio.to_thread(Schema.load, schema, limits=self._limits)
 
-    async def _reflect(self) -> Schema:
+    async def reflect(self, symbol: str | None = None) -> Schema:
+        """Ask the server for its schema (server reflection, v1 or v1alpha), whatever the schema of the channel is.
+
+        What the server has told is kept with the channel, and not asked for again. Cancel-safe.
+
+        Args:
+            symbol: Only what this needs: a service, a method or a message, by its full name, or the end of it if only
+                one fits. None: all services.
+
+        Raises:
+            ConnectError, TlsError, ResolveError, PeerError: There is no connection.
+            RpcError: The server has no reflection (UNIMPLEMENTED), or it failed.
+            SchemaError: What the server sent does not link.
+            LimitExceeded: It sent too much.
+            UsageError: There is no such symbol; the error names the nearest.
+        """
         # First, so that a failure of the connection is told as itself.
         await self._connector.get()
-        return await fetch_schema(
-            self._core, origin=f"reflection of {self}", metadata=self._options.reflection_metadata
-        )
+        return await (self._reflector.whole() if symbol is None else self._reflector.part(symbol))
 
     # ------------------------------------------------------------------------------------------- state
 
@@ -153,7 +171,7 @@ class Channel(CallForms):
         """The schema of the channel.
 
         Raises:
-            UsageError: It has none, or it is not loaded yet.
+            UsageError: It has none, or it is not loaded yet; calls alone do not ask a server for all of it.
         """
         schema = self._core.schema
         if schema is None:

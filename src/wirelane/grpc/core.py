@@ -34,6 +34,7 @@ _BOUND = 4096
 _MERGED = 64
 
 SchemaLoader = Callable[[], Coroutine[Any, Any, "Schema"]]
+PartLoader = Callable[[str], Coroutine[Any, Any, "Schema"]]
 
 
 def check_encoding(compression: str | None) -> str | None:
@@ -58,6 +59,7 @@ class ChannelCore:
         encoding: How messages are compressed if the call does not say.
         schema: Once it is loaded, or from the start if it was given as a `Schema`.
         schema_error: Why it could not be loaded.
+        part_loader: Loads as much of the schema as a method needs, where it can be had in parts.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class ChannelCore:
         self.started = 0
         self.succeeded = 0
         self.failed = 0
+        self.part_loader: PartLoader | None = None
         self._loader = loader
         self._loading: asyncio.Task[Schema] | None = None
         self._bound: dict[str | Method[Any, Any], BoundMethod] = {}
@@ -156,13 +159,20 @@ class ChannelCore:
         known = self._bound_to.get(id(method))
         if known is not None:
             return known[1]
-        if self.schema is None and self._loader is not None and not isinstance(method, Method | BoundMethod):
-            return None
         bound: BoundMethod | None = None
         if isinstance(method, str | Method):
             bound = self._bound.get(method)
         if bound is None:
+            if (
+                self.schema is None
+                and self._loader is not None
+                and not isinstance(method, Method | BoundMethod)
+            ):
+                return None
             bound = bind(method, self.schema)
+        return self._keep(method, bound)
+
+    def _keep(self, method: MethodLike | BoundMethod, bound: BoundMethod) -> BoundMethod:
         if len(self._bound) >= _BOUND or len(self._bound_to) >= _BOUND:
             self._bound.clear()
             self._bound_to.clear()
@@ -184,9 +194,11 @@ class ChannelCore:
         if bound is None:
             # First, because a failure of the connection is told as that of a call, which connecting is not.
             await self.connection(self.wait_for_ready if wait_for_ready is None else wait_for_ready)
-            await self.schema_ready()
-            bound = self.bind(method)
-            assert bound is not None
+            if self.part_loader is not None:
+                name = method if isinstance(method, str) else str(method)
+                bound = self._keep(method, bind(method, await self.part_loader(name)))
+            else:
+                bound = self._keep(method, bind(method, await self.schema_ready()))
         return bound
 
     async def connection(self, wait_for_ready: bool) -> ClientConnection:

@@ -106,10 +106,11 @@ class BoundMethod:
         encode: Request to bytes; raises CodecError.
         reply: The codec of replies.
         parse: Bytes to reply, its `reader`; raises what that raises.
+        schema: What it was found in; None for a `Method`.
         heads: Request heads without deadline and metadata of their own, by encoding: they repeat from call to call.
     """
 
-    __slots__ = ("cardinality", "encode", "heads", "name", "parse", "path", "reply")
+    __slots__ = ("cardinality", "encode", "heads", "name", "parse", "path", "reply", "schema")
 
     def __init__(
         self,
@@ -117,6 +118,7 @@ class BoundMethod:
         cardinality: Cardinality,
         request: MessageCodec,
         reply: MessageCodec,
+        schema: Schema | None = None,
     ) -> None:
         self.path = path
         self.name = path[1:]
@@ -124,6 +126,7 @@ class BoundMethod:
         self.encode = request.encode
         self.reply = reply
         self.parse = reply.reader
+        self.schema = schema
         self.heads: dict[str | None, RequestHead] = {}
 
     def require(self, cardinality: Cardinality) -> None:
@@ -165,5 +168,5 @@ def bind(method: MethodLike | BoundMethod, schema: Schema | None) -> BoundMethod
                 f"a method is a name, a grpc.Method or a method of the channel's schema, not {method!r}"
             )
     return BoundMethod(
-        info.path, info.cardinality, schema.codec(info.input_type), schema.codec(info.output_type)
+        info.path, info.cardinality, schema.codec(info.input_type), schema.codec(info.output_type), schema
     )

@@ -348,7 +348,8 @@ class OpenCall:
     def _details(self, ending: Ending) -> tuple[Detail, ...]:
         if not ending.details:
             return ()
-        return decode_status_details(ending.details, self._core.schema, code=ending.code)
+        schema = None if self._bound is None else self._bound.schema
+        return decode_status_details(ending.details, schema or self._core.schema, code=ending.code)
 
     def _error(self, ending: Ending) -> RpcError:
         stream = self._stream

@@ -1,227 +1,313 @@
-"""Asking a server for its schema: grpc.reflection v1, or v1alpha where there is no v1.
+"""Asking a server for its schema, no more of it than is needed, and no file twice.
 
-What is fetched: the list of services, then the file of each service that no file so far has declared, then the imports
-that the server did not send along. Well-known files are not asked for. One stream carries the questions one after
-another; a server that ends it after an answer is asked the next on a new one.
+For one symbol (a service, a method, a message): the file that declares it. For everything: the list of services, and
+the file of each that no file so far has declared. Then, for both, the imports that the server did not send along, and
+the extensions of the messages in those files that can be extended, which no import leads to. Well-known files are
+not asked for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from wirelane import protos
 from wirelane.codec import Schema
 from wirelane.core.deadline import Deadline
-from wirelane.errors import PeerError, RpcError, SchemaError, rpc_error
-from wirelane.grpc.streams import BidiStreamCall
+from wirelane.errors import SchemaError, UsageError
+from wirelane.grpc.reflection_stream import Conversation, Refused
+from wirelane.schema.names import by_suffix
 from wirelane.schema.reflection import DescriptorCollector
-from wirelane.status import StatusCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from wirelane.grpc.core import ChannelCore
-    from wirelane.grpc.methods import BoundMethod
 
-__all__ = ["fetch_schema"]
+__all__ = ["Reflector"]
 
 logger = logging.getLogger("wirelane.grpc")
 
-_VERSIONS = ("v1", "v1alpha")
 
-
-async def fetch_schema(
-    core: ChannelCore, *, origin: str, metadata: Sequence[tuple[str, str | bytes]] = ()
-) -> Schema:
-    """Return the schema of the server behind a channel.
+class Reflector:
+    """What the server of one channel has told of its schema, kept as long as the channel.
 
     Args:
         core: The channel.
         origin: What the schema is said to come from.
         metadata: Sent with the reflection calls, on top of the channel's own.
-
-    Raises:
-        RpcError: The server has no reflection (UNIMPLEMENTED), or the call failed otherwise.
-        PeerError: The server answered something else than it was asked.
-        LimitExceeded: It sent more than `max_schema_files` or `max_schema_bytes`.
-        SchemaError: No service could be described, or what was sent does not link.
     """
-    deadline = Deadline.after(core.limits.schema_timeout)
-    for version in _VERSIONS:
-        conversation = _Conversation(core, version, deadline, metadata)
-        try:
-            services = await conversation.services()
-            return await _collect(conversation, services, origin)
-        except RpcError as error:
-            if error.code is not StatusCode.UNIMPLEMENTED or conversation.answered:
-                raise
-            if version == _VERSIONS[-1]:
-                raise rpc_error(
-                    error.code,
-                    f"{core.connector.target} has no server reflection; give its .proto files as schema= "
-                    f"({error.message})",
-                    metadata=error.metadata,
-                    initial_metadata=error.initial_metadata,
-                    from_peer=error.from_peer,
-                    peer=error.peer,
-                ) from error
-            logger.debug("%s: no reflection %s, trying the older one", origin, version)
-        finally:
-            await conversation.close()
-    raise AssertionError("the last version returns or raises")
-
-
-async def _collect(conversation: _Conversation, services: list[str], origin: str) -> Schema:
-    collector = DescriptorCollector(origin=origin, limits=conversation.limits)
-    failures: list[str] = []
-    # In one file are often several services: the file is asked for once.
-    declared: set[str] = set()
-    for service in services:
-        if service in declared:
-            continue
-        try:
-            files = await conversation.files(file_containing_symbol=service)
-        except _Refused as refusal:
-            logger.warning(
-                "%s: the server lists the service %s, but does not describe it: %s", origin, service, refusal
-            )
-            failures.append(f"{service}: {refusal}")
-            continue
-        for data in files:
-            collector.add(data)
-        declared |= collector.services
-    while missing := collector.missing():
-        for name in missing:
-            try:
-                files = await conversation.files(file_by_filename=name)
-            except _Refused as refusal:
-                raise SchemaError(
-                    f"{origin} does not have {name!r}, which its other files import: {refusal}"
-                ) from None
-            collector.add(files[0], requested=name)
-            for data in files[1:]:
-                collector.add(data)
-    if failures and not len(collector):
-        raise SchemaError(f"{origin} describes none of its services: {'; '.join(failures)}")
-    if not services:
-        raise SchemaError(f"{origin} lists no services")
-    return Schema.from_set(collector.build(), origin=origin)
-
-
-class _Refused(Exception):
-    """The server answered one question with an error."""
-
-
-class _Conversation:
-    """Questions and answers, on as many streams as the server makes it take."""
 
     def __init__(
-        self,
-        core: ChannelCore,
-        version: str,
-        deadline: Deadline | None,
-        metadata: Sequence[tuple[str, str | bytes]],
+        self, core: ChannelCore, *, origin: str, metadata: Sequence[tuple[str, str | bytes]] = ()
     ) -> None:
-        self.limits = core.limits
-        self.answered = False
         self._core = core
-        self._deadline = deadline
+        self._origin = origin
         self._metadata = metadata
-        self._method = f"grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
-        self._stream: BidiStreamCall[Any, Any] | None = None
+        # One who asks at a time: the others mostly need the same.
+        self._turn = asyncio.Lock()
+        self._version = 0
+        self._files = DescriptorCollector(origin=origin, limits=core.limits)
+        self._services: list[str] | None = None
+        # Messages whose extensions have been asked for.
+        self._extended: set[str] = set()
+        # By the name that was asked for, and by the file that it is in.
+        self._parts: dict[str, Schema] = {}
+        self._by_file: dict[str, Schema] = {}
+        self._whole: Schema | None = None
 
-    async def services(self) -> list[str]:
-        """Return the full names of the services, in the order of the server."""
-        answer = await self._ask({"list_services": "*"}, "list_services_response")
-        return [entry["name"] for entry in answer.get("service", ())]
+    def __repr__(self) -> str:
+        return f"<Reflector of {self._origin}: {len(self._files)} files>"
 
-    async def files(self, **question: str) -> list[bytes]:
-        """Return the files that answer a question; at least one."""
-        answer = await self._ask(dict(question), "file_descriptor_response")
-        files: list[bytes] = answer.get("file_descriptor_proto", [])
-        if not files:
-            raise PeerError(f"server reflection answered {question} with no file")
-        return files
+    async def whole(self) -> Schema:
+        """Return the schema of all services that the server describes. Cancel-safe: what came is kept.
 
-    async def _ask(self, question: dict[str, str], kind: str) -> dict[str, Any]:
-        reply = await self._answer(question)
-        self.answered = True
-        if "error_response" in reply:
-            refusal = reply["error_response"]
-            code = StatusCode.of(refusal.get("error_code", StatusCode.UNKNOWN))
-            text = refusal.get("error_message", "")
-            if kind == "list_services_response":
-                raise rpc_error(code, f"server reflection does not list the services: {text}", from_peer=True)
-            raise _Refused(f"{code.name}: {text}" if text else code.name)
-        answer: dict[str, Any] | None = reply.get(kind)
-        if answer is None:
-            raise PeerError(f"server reflection answered {question} with {sorted(reply)}")
-        return answer
+        Raises:
+            RpcError: The server has no reflection (UNIMPLEMENTED), or the call failed otherwise.
+            PeerError: The server answered something else than it was asked.
+            LimitExceeded: It sent more than `max_schema_files` or `max_schema_bytes`.
+            SchemaError: No service could be described, or what was sent does not link.
+        """
+        async with self._turn:
+            if self._whole is None:
+                async with self._conversation() as asking:
+                    self._whole = await _Gathering(self, asking).whole()
+                self._parts.clear()
+                self._by_file.clear()
+            return self._whole
 
-    async def _answer(self, question: dict[str, str]) -> dict[str, Any]:
-        """Ask on the stream that is open; once more on a new one if the server has ended it meanwhile."""
-        if self._stream is not None:
-            reply = await self._try(self._stream, question)
-            if reply is not None:
-                return reply
-            await self.close()
-        self._stream = await self._open().__aenter__()
-        reply = await self._try(self._stream, question)
-        if reply is None:
-            raise PeerError(f"server reflection ended the call without an answer to {question}")
-        return reply
+    async def part(self, symbol: str) -> Schema:
+        """Return a schema with a symbol in it, and all that this needs. Cancel-safe: what came is kept.
 
-    async def _try(self, stream: BidiStreamCall[Any, Any], question: dict[str, str]) -> dict[str, Any] | None:
-        """Return the answer, or None if the server has ended the stream with OK."""
-        reply: dict[str, Any] | None = None
-        if await stream.send(question):
-            reply = await stream.receive()
-        return reply
+        Args:
+            symbol: A service, "pkg.Service/Method" or a message; the end of its full name if only one service or, in
+                the end, one symbol of all fits.
 
-    def _open(self) -> BidiStreamCall[Any, Any]:
-        left = None if self._deadline is None else self._deadline.remaining()
-        return _ReflectionCall(self._core, self._method, left, self._metadata)
+        Raises:
+            UsageError: There is no such symbol; the error names the nearest.
+            RpcError, PeerError, LimitExceeded, SchemaError: As `whole`.
+        """
+        # Methods are looked for by their service: not every server counts them among its symbols.
+        name = symbol.removeprefix("/").removeprefix(".").partition("/")[0]
+        async with self._turn:
+            known = self._whole or self._parts.get(name)
+            if known is None:
+                async with self._conversation() as asking:
+                    known = await _Gathering(self, asking).part(name)
+                if known is not None:
+                    self._parts[name] = known
+        if known is None:
+            known = await self.whole()
+            known.find_symbol(symbol)
+        return known
 
-    async def close(self) -> None:
-        """End the stream; a half-open one would confuse proxies that buffer."""
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            try:
-                await stream.done_sending()
-            finally:
-                await stream.__aexit__(None, None, None)
+    @asynccontextmanager
+    async def _conversation(self) -> AsyncIterator[Conversation]:
+        deadline = Deadline.after(self._core.limits.schema_timeout)
+        async with Conversation(self._core, deadline, self._metadata, self._version) as asking:
+            yield asking
+            self._version = asking.version
 
 
-class _ReflectionCall(BidiStreamCall[Any, Any]):
-    """A call of the reflection service, whose schema is our own and not the channel's."""
+class _Gathering:
+    """One conversation about what is wanted."""
 
-    def __init__(
-        self,
-        core: ChannelCore,
-        method: str,
-        timeout: float | None,
-        metadata: Sequence[tuple[str, str | bytes]],
-    ) -> None:
-        super().__init__(
-            core,
-            method,
-            None,
-            timeout=timeout,
-            metadata=metadata,
-            compression="identity",
-            wait_for_ready=None,
+    def __init__(self, reflector: Reflector, asking: Conversation) -> None:
+        self._own = reflector
+        self._asking = asking
+        self._files = reflector._files
+        self._origin = reflector._origin
+
+    async def whole(self) -> Schema:
+        services = await self._services()
+        if not services:
+            raise SchemaError(f"{self._origin} lists no services")
+        failures: list[str] = []
+        for service in services:
+            # In one file are often several services: the file is asked for once.
+            refusal = None if self._files.file_of(service) else await self._declare(service)
+            if refusal is not None:
+                logger.warning(
+                    "%s: the server lists the service %s, but does not describe it: %s",
+                    self._origin,
+                    service,
+                    refusal,
+                )
+                failures.append(f"{service}: {refusal}")
+        if len(failures) == len(services):
+            raise SchemaError(f"{self._origin} describes none of its services: {'; '.join(failures)}")
+        await self._complete(self._files.names)
+        return self._link(services)
+
+    async def part(self, name: str) -> Schema | None:
+        """Return None if the name is that of no service, and of nothing else that the server finds by it."""
+        found = await self._find(name)
+        if found is None:
+            return None
+        made = self._own._by_file.get(found)
+        if made is None:
+            names = await self._complete([found])
+            made = Schema.from_set(self._files.build(names), origin=self._origin)
+            self._own._by_file[found] = made
+        return made
+
+    async def _find(self, name: str) -> str | None:
+        """Return the file of a symbol, by its name or the end of that of a service."""
+        known = self._files.file_of(name)
+        if known is not None:
+            return known
+        # A name without a package is mostly the end of one; any other, mostly whole.
+        refusal = await self._declare(name) if "." in name else None
+        if self._files.file_of(name) is None:
+            services = await self._services()
+            found = [name] if name in services else by_suffix(name, services)
+            if len(found) > 1:
+                raise UsageError(
+                    f'"{name}" may be any of {", ".join(sorted(found))} in {self._origin}; write one in full'
+                )
+            if not found:
+                return await self._service_of_method(name)
+            name = found[0]
+            if self._files.file_of(name) is None:
+                refusal = await self._declare(name)
+            if refusal is not None:
+                raise SchemaError(
+                    f"{self._origin} lists the service {name}, but does not describe it: {refusal}"
+                )
+        return self._files.file_of(name)
+
+    async def _service_of_method(self, name: str) -> str | None:
+        """Return the file of "pkg.Service.Method": a method by its other name."""
+        service, _, method = name.rpartition(".")
+        services = await self._services()
+        found = [service] if service in services else by_suffix(service, services) if service else []
+        if len(found) != 1 or not method:
+            return None
+        if self._files.file_of(found[0]) is None:
+            await self._declare(found[0])
+        return self._files.file_of(found[0])
+
+    async def _services(self) -> list[str]:
+        if self._own._services is None:
+            self._own._services = await self._asking.services()
+        return self._own._services
+
+    async def _declare(self, symbol: str) -> str | None:
+        """Ask for the file of a symbol; return why it did not come."""
+        try:
+            files = await self._asking.files(file_containing_symbol=symbol)
+        except Refused as refusal:
+            return str(refusal)
+        for data in files:
+            self._files.add(data)
+        if self._files.file_of(symbol) is None:
+            return "the file that was sent does not declare it"
+        return None
+
+    # -- what files need ----------------------------------------------------------------------------------------
+
+    async def _complete(self, names: Iterable[str]) -> list[str]:
+        """Gather what files import, and the extensions of their messages with what those import; return the files.
+
+        What extends a message is imported by nobody.
+        """
+        files = list(names)
+        while True:
+            await self._imports()
+            new = [name for name in await self._extensions(self._files.closure(files)) if name not in files]
+            if not new:
+                return files
+            files += new
+
+    async def _imports(self) -> None:
+        refused: dict[str, str] = {}
+        while True:
+            missing = [name for name in self._files.missing() if name not in refused]
+            if not missing and not refused:
+                return
+            if not missing:
+                name = next(iter(refused))
+                await self._do_without(name, refused.pop(name))
+            for name in missing:
+                try:
+                    files = await self._asking.files(file_by_filename=name)
+                except Refused as refusal:
+                    refused[name] = str(refusal)
+                    continue
+                self._files.add(files[0], requested=name)
+                for data in files[1:]:
+                    self._files.add(data)
+
+    async def _do_without(self, name: str, reason: str) -> None:
+        """Get along without a file that others import, and that the server does not have (by that name).
+
+        Imports that bring options only (google/api/annotations.proto, validate/validate.proto) are often not there;
+        and some register files by other names than they are imported by.
+        """
+        for symbol in self._files.undeclared(name):
+            if self._files.file_of(symbol) is None:
+                await self._declare(symbol)
+        lacking = self._files.undeclared(name)
+        if lacking:
+            importers = ", ".join(self._files.importers(name)[:3])
+            raise SchemaError(
+                f"{self._origin} does not have {name!r}, which {importers} imports, nor {lacking[0]}: {reason}"
+            )
+        logger.warning(
+            "%s: the server does not have %s, which nothing needs that others import it for: %s",
+            self._origin,
+            name,
+            reason,
         )
-        self._name = method
+        self._files.replace(name)
 
-    async def _bind(self) -> BoundMethod:
-        self._bound = _method(self._name)
-        return self._bound
+    async def _extensions(self, names: set[str]) -> list[str]:
+        """Ask for the extensions of the messages in files; return the files that declare them."""
+        files: dict[str, None] = {}
+        for message in self._files.extendable(names):
+            if message not in self._own._extended:
+                await self._ask_for_extensions(message)
+                self._own._extended.add(message)
+            files.update(dict.fromkeys(self._files.extending(message)))
+        return list(files)
 
+    async def _ask_for_extensions(self, message: str) -> None:
+        try:
+            for number in dict.fromkeys(await self._asking.extension_numbers(message)):
+                if not self._files.has_extension(message, number):
+                    await self._extension(message, number)
+        except Refused as refusal:
+            # Who does not answer this has no extensions to tell of; calls without them work.
+            logger.debug("%s: no extensions of %s: %s", self._origin, message, refusal)
 
-@cache
-def _method(name: str) -> BoundMethod:
-    from wirelane.grpc.methods import bind
+    async def _extension(self, message: str, number: int) -> None:
+        question = {"containing_type": message, "extension_number": number}
+        for data in await self._asking.files(file_containing_extension=question):
+            self._files.add(data)
 
-    return bind(name, Schema.from_set(protos.descriptor_set("reflection"), origin="wirelane.protos"))
+    # -- linking ------------------------------------------------------------------------------------------------
+
+    def _link(self, services: list[str]) -> Schema:
+        """Make the schema; leave out the services whose files contradict each other, if there are others."""
+        try:
+            return Schema.from_set(self._files.build(), origin=self._origin)
+        except SchemaError as error:
+            sound = [file for service in services if (file := self._sound(service)) is not None]
+            if not sound:
+                raise
+            schema = Schema.from_set(self._files.build(sound), origin=self._origin)
+            left_out = ", ".join(name for name in services if name not in schema.services())
+            logger.warning("%s: left out %s, whose files do not link: %s", self._origin, left_out, error)
+            return schema
+
+    def _sound(self, service: str) -> str | None:
+        """Return the file of a service if it links with all that it imports."""
+        file = self._files.file_of(service)
+        if file is None:
+            return None
+        try:
+            Schema.from_set(self._files.build([file]), origin=self._origin)
+        except SchemaError:
+            return None
+        return file

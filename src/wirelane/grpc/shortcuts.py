@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wirelane.core.deadline import Deadline
 from wirelane.errors import DeadlineExceeded
 from wirelane.grpc.awaiting import AwaitableCall
 from wirelane.grpc.channel import Channel
+from wirelane.grpc.methods import Method
 
 if TYPE_CHECKING:
     import ssl
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from wirelane.codec.schema import SchemaSource
     from wirelane.core.limits import Limits
     from wirelane.core.metadata import MetadataLike
-    from wirelane.grpc.methods import Method
     from wirelane.grpc.options import ChannelOptions
     from wirelane.net.proxy import ProxyLike
     from wirelane.net.tls import TlsConfig
     from wirelane.net.trace import TraceLike
     from wirelane.schema import MethodInfo
+
+T = TypeVar("T")
 
 __all__ = ["Connecting", "call", "connect", "load_schema", "reflect"]
 
@@ -151,7 +153,7 @@ async def call(
         CodecError, UsageError: As `Channel.unary`.
     """
     deadline = Deadline.after(timeout)
-    connecting = connect(
+    channel = Channel(
         target,
         schema=schema,
         tls=tls,
@@ -162,21 +164,33 @@ async def call(
         options=options,
         trace=trace,
     )
-    scope = asyncio.timeout(timeout)
-    try:
-        async with scope:
-            channel = await connecting
-    except TimeoutError as error:
-        if not scope.expired():
-            raise
-        raise DeadlineExceeded(f"no connection to {target} in {timeout:g} s") from error
     async with channel:
+        # Of a server, no more of the schema is asked for than the method needs.
+        by_name = schema == "reflection" and not isinstance(method, Method)
+        await _within(timeout, target, channel.reflect(str(method)) if by_name else channel.connect())
         left = None if deadline is None else deadline.remaining()
         return await channel.call(method, request, timeout=left)
 
 
+async def _within(timeout: float | None, target: str, work: Coroutine[Any, Any, T]) -> T:
+    """Wait for what comes before a call.
+
+    Raises:
+        DeadlineExceeded: It took longer than `timeout` seconds.
+    """
+    scope = asyncio.timeout(timeout)
+    try:
+        async with scope:
+            return await work
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise DeadlineExceeded(f"no connection to {target} in {timeout:g} s") from error
+
+
 async def reflect(
     target: str,
+    symbol: str | None = None,
     *,
     tls: bool | TlsConfig | ssl.SSLContext | None = None,
     proxy: ProxyLike = None,
@@ -192,33 +206,29 @@ async def reflect(
 
     Args:
         target: As in `Channel`, and so are all that are not named here.
+        symbol: Only what this needs: a service, a method or a message; None: all services.
         tls: As in `Channel`.
         proxy: As in `Channel`.
         metadata: Sent with the reflection calls.
-        timeout: Seconds for each reflection call; the default is `limits.schema_timeout` for all.
+        timeout: Seconds for everything; asking alone takes `limits.schema_timeout` at most.
         limits: As in `Channel`; `max_schema_files` and `max_schema_bytes` bound what is taken.
         options: As in `Channel`.
         trace: As in `Channel`.
 
     Raises:
         ConnectError, ProxyError, TlsError, ResolveError, PeerError: There is no connection.
-        RpcError: The server has no reflection (UNIMPLEMENTED), or it failed.
+        RpcError: The server has no reflection (UNIMPLEMENTED), or it failed; DeadlineExceeded if `timeout` was not
+            enough.
         SchemaError: What the server sent does not link.
         LimitExceeded: It sent too much.
+        UsageError: There is no such symbol; the error names the nearest.
     """
-    connecting = connect(
-        target,
-        schema="reflection",
-        tls=tls,
-        proxy=proxy,
-        metadata=metadata,
-        timeout=timeout,
-        limits=limits,
-        options=options,
-        trace=trace,
+    Deadline.after(timeout)  # refuses what is no timeout
+    channel = Channel(
+        target, tls=tls, proxy=proxy, metadata=metadata, limits=limits, options=options, trace=trace
     )
-    async with connecting as channel:
-        return channel.schema
+    async with channel:
+        return await _within(timeout, target, channel.reflect(symbol))
 
 
 load_schema = reflect

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wirelane import Metadata, RpcError, SchemaError, StatusCode, TlsError, UsageError
+from wirelane.cli.details import details_json
 from wirelane.cli.errors import exit_code, explain, one_line, report
-from wirelane.cli.output import EnvelopePrinter, details_json, json_text, metadata_json
+from wirelane.cli.output import EnvelopePrinter, json_text, metadata_json
 from wirelane.cli.style import coloured
-from wirelane.codec import Schema
-from wirelane.protos import descriptor_set
 
 UTF8 = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
 
@@ -51,8 +50,7 @@ def test_details_of_known_types_are_json_and_those_of_unknown_types_base64() -> 
 def test_the_pieces_of_an_envelope_make_one_json_object(
     capsys: pytest.CaptureFixture[str], compact: bool, messages: list[object]
 ) -> None:
-    schema = Schema.from_set(descriptor_set("rpc"))
-    out = EnvelopePrinter(compact=compact, schema=schema)
+    out = EnvelopePrinter(compact=compact)
     out.headers(Metadata({"h": "1"}))
     for message in messages:
         out.message(message)

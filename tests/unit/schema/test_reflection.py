@@ -88,11 +88,12 @@ def test_the_order_of_answers_does_not_matter(diamond: Descriptors, order: tuple
     assert file_names(collector.build())[-1] == "a.proto"
 
 
-def test_services_are_known_as_they_come() -> None:
+def test_symbols_are_known_as_they_come() -> None:
     collector = DescriptorCollector()
-    assert collector.services == frozenset()
+    assert collector.file_of("shop.v1.Orders") is None
     collector.add(schema(ORDERS).file_bytes("sample.proto"))
-    assert collector.services == {"shop.v1.Orders"}
+    for symbol in ("shop.v1.Orders", "shop.v1.Order.Line", "shop.v1.Order.Status"):
+        assert collector.file_of(symbol) == "sample.proto"
 
 
 def test_a_file_under_another_name_is_found_by_both(diamond: Descriptors) -> None:

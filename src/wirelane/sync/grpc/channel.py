@@ -48,7 +48,7 @@ class Channel(ChannelFacade):
         target: "host:port", "[v6]:port", "dns:///host:port", "unix:/path", "static:///a:1,b:2" (tried in order),
             or a URL with grpc, grpcs, http or https, of which the `s` ones mean TLS.
         schema: What `Schema.load` takes, a `Schema`, or "reflection" to ask the server. Loaded by `connect`, or
-            by the first call that needs it.
+            by the first call that needs it; of the server, a call only asks for what its method needs.
         tls: True, a `TlsConfig` or an `ssl.SSLContext`; False and the default mean what the scheme says.
         proxy: The URL of a proxy ("socks5://user:password@host:1080"; socks4, socks4a, socks5h, http, https), a
             `ProxyConfig`, a list of two to go through in turn, or "env" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. None is
@@ -99,6 +99,24 @@ class Channel(ChannelFacade):
             trace=trace,
         )
 
+    def reflect(self, symbol: str | None = None) -> Schema:
+        """Ask the server for its schema (server reflection, v1 or v1alpha), whatever the schema of the channel is.
+
+        What the server has told is kept with the channel, and not asked for again.
+
+        Args:
+            symbol: Only what this needs: a service, a method or a message, by its full name, or the end of it if only
+                one fits. None: all services.
+
+        Raises:
+            ConnectError, TlsError, ResolveError, PeerError: There is no connection.
+            RpcError: The server has no reflection (UNIMPLEMENTED), or it failed.
+            SchemaError: What the server sent does not link.
+            LimitExceeded: It sent too much.
+            UsageError: There is no such symbol; the error names the nearest.
+        """
+        return run(self._inner.reflect, symbol)
+
     @property
     def metadata(self) -> Metadata:
         """The metadata of every call; change it in place, or assign what `Metadata` takes."""
@@ -113,7 +131,7 @@ class Channel(ChannelFacade):
         """The schema of the channel.
 
         Raises:
-            UsageError: It has none, or it is not loaded yet.
+            UsageError: It has none, or it is not loaded yet; calls alone do not ask a server for all of it.
         """
         return self._inner.schema
 

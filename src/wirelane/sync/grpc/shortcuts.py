@@ -129,6 +129,7 @@ def call(
 
 def reflect(
     target: str,
+    symbol: str | None = None,
     *,
     tls: bool | TlsConfig | ssl.SSLContext | None = None,
     proxy: ProxyLike = None,
@@ -144,23 +145,27 @@ def reflect(
 
     Args:
         target: As in `Channel`, and so are all that are not named here.
+        symbol: Only what this needs: a service, a method or a message; None: all services.
         tls: As in `Channel`.
         proxy: As in `Channel`.
         metadata: Sent with the reflection calls.
-        timeout: Seconds for each reflection call; the default is `limits.schema_timeout` for all.
+        timeout: Seconds for everything; asking alone takes `limits.schema_timeout` at most.
         limits: As in `Channel`; `max_schema_files` and `max_schema_bytes` bound what is taken.
         options: As in `Channel`.
         trace: As in `Channel`.
 
     Raises:
         ConnectError, ProxyError, TlsError, ResolveError, PeerError: There is no connection.
-        RpcError: The server has no reflection (UNIMPLEMENTED), or it failed.
+        RpcError: The server has no reflection (UNIMPLEMENTED), or it failed; DeadlineExceeded if `timeout` was not
+            enough.
         SchemaError: What the server sent does not link.
         LimitExceeded: It sent too much.
+        UsageError: There is no such symbol; the error names the nearest.
     """
     return run(
         async_reflect,
         target,
+        symbol,
         tls=tls,
         proxy=proxy,
         metadata=metadata,
