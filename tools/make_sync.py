@@ -47,6 +47,7 @@ class Module:
         classes: The classes in it that get a shell.
         functions: The functions in it.
         made: Those of the classes that the user makes.
+        to: Where it is written, if it is not the same path.
         bases: The base class written by hand of a class, as "module:Class"; its names are left out.
     """
 
@@ -55,7 +56,13 @@ class Module:
     classes: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
+    to: str = ""
     bases: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def product(self) -> str:
+        """ "grpc" or "tcp": rules are for one of them."""
+        return self.path.partition("/")[0]
 
     @property
     def name(self) -> str:
@@ -65,7 +72,12 @@ class Module:
     @property
     def sync_name(self) -> str:
         """The module to write."""
-        return "wirelane.sync." + self.path.replace("/", ".")
+        return "wirelane.sync." + (self.to or self.path).replace("/", ".")
+
+    @property
+    def file(self) -> Path:
+        """The file to write."""
+        return OUTPUT.joinpath(*(self.to or self.path).split("/")).with_suffix(".py")
 
 
 MODULES = (
@@ -89,6 +101,19 @@ MODULES = (
     Module(
         "grpc/shortcuts", "Connecting, and calls without a channel.", functions=("connect", "call", "reflect")
     ),
+    Module(
+        "grpc/server/server",
+        "A server whose handlers block, in threads.",
+        ("Server",),
+        made=("Server",),
+        to="grpc/server",
+        bases={"Server": "_serving:ServerFacade"},
+    ),
+    Module("grpc/server/lifecycle", "A server that listens.", ("Listening",), to="grpc/listening"),
+    Module(
+        "grpc/server/context", "What a handler sees of the call it answers.", ("Context",), to="grpc/context"
+    ),
+    Module("grpc/services/health", "What the health service answers from.", ("Health",), to="grpc/health"),
     Module("tcp/connecting", "Opening connections.", functions=("connect",)),
     Module("tcp/request", "One exchange on a connection of its own.", functions=("request",)),
     Module("tcp/connection", "A connection: reads that say when they end, and writes.", ("Connection",)),
@@ -98,6 +123,14 @@ MODULES = (
         ("Lines", "Records", "Frames", "Chunks"),
         bases={"Lines": "_lines:LinesFacade"},
     ),
+    Module(
+        "tcp/server",
+        "A TCP server: one function that blocks, called with a `Connection` for each client.",
+        ("Server",),
+        made=("Server",),
+        bases={"Server": "_serving:ServerFacade"},
+    ),
+    Module("tcp/listening", "A server that listens.", ("Listening",)),
     Module("tcp/pool", "A pool of connections, from any thread.", ("Pool", "Pooled"), made=("Pool",)),
 )
 
@@ -107,24 +140,27 @@ RESULTS = {
     "ClientStreamReply": "{1}",
     "grpc.Connecting": "Channel",
     "tcp.Connecting": "Connection",
+    "tcp.Handler": "Callable[[Connection], object]",
     "tcp.Prepare": "Callable[[Connection], object]",
     "tcp.Check": "Callable[[Connection], bool | None]",
     "Messages": "Iterable[{0}]",
+    "Awaitable": "{0}",
 }
 
 # Arguments that are not handed on as they are.
 ARGUMENTS = {
-    "Pool.__init__": {"prepare": "in_thread(prepare)", "check": "in_thread(check)"},
-    "Channel.bidi_stream": {"messages": "feed(messages)"},
-    "Channel.collect": {"request": "feed(request)"},
-    "Channel.call": {"request": "feed(request)"},
-    "Channel.exchange": {"script": "tuple(script)"},
+    "tcp.Pool.__init__": {"prepare": "in_thread(prepare)", "check": "in_thread(check)"},
+    "tcp.Server.__init__": {"handler": "in_thread(handler, Threads(threads))"},
+    "grpc.Channel.bidi_stream": {"messages": "feed(messages)"},
+    "grpc.Channel.collect": {"request": "feed(request)"},
+    "grpc.Channel.call": {"request": "feed(request)"},
+    "grpc.Channel.exchange": {"script": "tuple(script)"},
     "grpc.call": {"request": "feed(request)"},
 }
 
 # Bodies that no rule gives.
 BODIES = {
-    "Channel.client_stream": """
+    "grpc.Channel.client_stream": """
 stream: ClientStreamCall[Any, Any] = ClientStreamCall._over(
     self._inner.client_stream(
         method, timeout=timeout, metadata=metadata, compression=compression, wait_for_ready=wait_for_ready
@@ -132,7 +168,16 @@ stream: ClientStreamCall[Any, Any] = ClientStreamCall._over(
 )
 return stream if messages is None else send_all(stream, messages)
 """,
-    "Channel.service": "return self._service(name)",
+    "grpc.Server.listen": "return self._listen(*addresses, grace=grace, reuse_port=reuse_port)",
+    "grpc.Server.serve": "self._serve(*addresses, grace=grace, reuse_port=reuse_port)",
+    "grpc.Server.drain": "self._drain(grace)",
+    "grpc.Server.abort": "self._abort()",
+    "grpc.Context.abort": "AsyncContext.abort(self._inner, code, message, details)",
+    "tcp.Server.listen": "return self._listen(*addresses, grace=grace)",
+    "tcp.Server.serve": "self._serve(*addresses, grace=self.limits.drain_grace if grace is None else grace)",
+    "tcp.Server.drain": "self._drain(grace)",
+    "tcp.Server.abort": "self._abort()",
+    "grpc.Channel.service": "return self._service(name)",
     # Made here, so that it can be made anew after a fork.
     "grpc.connect": """
 channel = Channel({arguments})
@@ -141,11 +186,15 @@ return channel
 """,
 }
 
+# What a constructor makes in place of the class of the same name, and what it takes beyond the async one's parameters.
+INNER = {"grpc.Server": "BlockingServer"}
+EXTRA = {"grpc.Server": "threads: int=THREADS", "tcp.Server": "threads: int=THREADS"}
+
 # Properties that do more than to look.
-IN_LOOP = {"Connection.buffered": "call(len, self._inner._protocol.buffer)"}
+IN_LOOP = {"tcp.Connection.buffered": "call(len, self._inner._protocol.buffer)"}
 
 # What has no place here: other libraries' stubs await what they get.
-LEFT_OUT = {"Channel.request"}
+LEFT_OUT = {"grpc.Channel.request"}
 
 # How docstrings are said here, in this order.
 WORDS: tuple[tuple[str, str], ...] = (
@@ -184,6 +233,42 @@ WORDS: tuple[tuple[str, str], ...] = (
     (r"\n +UsageError: Used in another event loop than [^\n]*", ""),
     (r"\n\nRaises:\n +UsageError: Closed in another event loop than [^\n]*", ""),
     (r"Cancelled: everything is cut", "Interrupted: everything is cut"),
+    (
+        r"It is `async def`, and for a method that streams\s+replies an async generator, or [^.]*\.",
+        "It runs in a thread of the\nserver's. For a method that streams replies it is a generator, or returns an iterable.",
+    ),
+    (
+        r"Where the client streams, the\s+request is an async iterator\.",
+        "Where the client\nstreams, the request is an iterator.",
+    ),
+    (
+        r"    trace: Log what is said on all connections",
+        "    threads: How many handlers run at once; what comes beyond that waits.\n    trace: Log what is said on all connections",
+    ),
+    (
+        r"Serve until cancelled, or until SIGTERM or SIGINT",
+        "Serve until `drain` or `abort` is called, or until SIGTERM or SIGINT",
+    ),
+    (r"A second signal, or a second cancellation, stops at once", "A second signal stops at once"),
+    (r"\n +asyncio\.CancelledError: It was cancelled; it has drained\.", ""),
+    (r"\s*Cancelled:\s+(everything is aborted|all is cut)[^.]*\.", " Interrupted, everything is aborted."),
+    (
+        r"\n\nRaises:\n +UsageError: A handler awaits it, and would be waited for; start it in a task of its own there\.",
+        "\n\nA handler that calls it is waited for as well, until `grace` has passed: let another thread call it there.",
+    ),
+    (r"as listening`, or `await` it and `drain` later", "as listening`, or `drain` it later"),
+    (r"Several tasks may drain", "Several threads may drain"),
+    (r"; `await` is accepted because other servers need it there\.", "."),
+    (r"Use it from the event loop of the server\.", "Any thread may use it."),
+    (
+        r"`async def handler\(connection\)`, called for each connection, in a task that the server owns",
+        "`def handler(connection)`, called for each connection, in a thread of the server's",
+    ),
+    (r"all or none; cancelled: none\.", "all or none."),
+    (
+        r", which drains at the end of the block, or await it\.",
+        ", which drains at the end of the block, or `drain` it later.",
+    ),
     (r", asynchronous or not(,|:)", r"\1"),
     (r" \(asynchronous or not\)", ""),
     (r" Cancel-safe\.", ""),
@@ -196,7 +281,7 @@ WORDS: tuple[tuple[str, str], ...] = (
 
 # What no docstring here may speak of.
 FOREIGN = re.compile(
-    r"\b(await\w*|async|asyncio|asynchronous\w*|coroutines?|tasks?|event loop|cancel-safe)\b|\bcancelled[,:]",
+    r"\b(await\w*|async|asyncio|asynchronous\w*|coroutines?|tasks?|event loop|cancel-safe)\b|(?-i:Cancelled[,:]|; cancelled:)",
     re.IGNORECASE,
 )
 
@@ -219,7 +304,7 @@ class Maker:
     """Makes all modules, and keeps count of the rules that were used."""
 
     def __init__(self) -> None:
-        self.shells = {name: module for module in MODULES for name in module.classes}
+        self.shells = {(module.product, name): module for module in MODULES for name in module.classes}
         self.used: set[str] = set()
         self.foreign: list[str] = []
 
@@ -229,13 +314,19 @@ class Maker:
         Raises:
             Problem: A rule does not fit the sources.
         """
-        files = {
-            OUTPUT.joinpath(*module.path.split("/")).with_suffix(".py"): ModuleMaker(self, module).make()
-            for module in MODULES
-        }
+        files = {module.file: ModuleMaker(self, module).make() for module in MODULES}
         if self.foreign:
             raise Problem("WORDS needs rules for docstrings:\n" + "\n".join(self.foreign))
-        rules = {*ARGUMENTS, *IN_LOOP, *BODIES, *LEFT_OUT, *RESULTS, *(pattern for pattern, _ in WORDS)}
+        rules = {
+            *ARGUMENTS,
+            *IN_LOOP,
+            *INNER,
+            *EXTRA,
+            *BODIES,
+            *LEFT_OUT,
+            *RESULTS,
+            *(pattern for pattern, _ in WORDS),
+        }
         if unused := sorted(rules - self.used):
             raise Problem(f"nothing uses the rules {unused}: take them out")
         return {path: formatted(text, path) for path, text in files.items()}
@@ -287,8 +378,9 @@ class ModuleMaker:
             lines.append(indent(self._constructor(owner)))
         for functions, where in members(owner):
             target = SPECIAL.get(functions[0].name, functions[0].name)
-            if target in left_out or f"{name}.{target}" in LEFT_OUT:
-                self.maker.used.add(f"{name}.{target}")
+            rule = f"{self.module.product}.{name}.{target}"
+            if target in left_out or rule in LEFT_OUT:
+                self.maker.used.add(rule)
                 continue
             lines += [indent(self._method(name, function, where)) for function in functions]
         return "\n\n".join(lines)
@@ -296,13 +388,20 @@ class ModuleMaker:
     def _constructor(self, owner: type) -> str:
         node, where = next((f[0], w) for f, w in members(owner, {"__init__"}))
         self._learn(node.args, where)
-        replaced = self.maker.rule(ARGUMENTS, f"{owner.__name__}.__init__")
-        call = self._call(f"Async{owner.__name__}", node.args, replaced or {})
-        return f"def __init__({self._parameters(node.args, where)}) -> None:\n    self._make({call})"
+        replaced = self.maker.rule(ARGUMENTS, f"{self.module.product}.{owner.__name__}.__init__")
+        rule = f"{self.module.product}.{owner.__name__}"
+        call = self._call(self.maker.rule(INNER, rule) or f"Async{owner.__name__}", node.args, replaced or {})
+        parameters = self._parameters(node.args, where)
+        if extra := self.maker.rule(EXTRA, rule):
+            parameters += f", {extra}"
+            if rule in INNER:
+                name = extra.partition(":")[0]
+                call += f", {name}={name}"
+        return f"def __init__({parameters}) -> None:\n    self._make({call})"
 
     def _method(self, owner: str, node: Function, where: ast.Module) -> str:
         name = SPECIAL.get(node.name, node.name)
-        rule = f"{owner}.{name}"
+        rule = f"{self.module.product}.{owner}.{name}"
         decorators = "".join(f"@{ast.unparse(each)}\n" for each in node.decorator_list)
         returns = self._annotation(node.returns, where)
         self._learn(node.args, where)
@@ -317,7 +416,7 @@ class ModuleMaker:
 
     def _body(self, rule: str, node: Function, name: str, returns: str) -> str:
         inner = f"self._inner.{node.name}"
-        wrapped = any(shell in words(returns) for shell in self.maker.shells)
+        wrapped = any((self.module.product, word) in self.maker.shells for word in words(returns))
         decorators = {ast.unparse(each) for each in node.decorator_list}
         if "property" in decorators:
             if there := self.maker.rule(IN_LOOP, rule):
@@ -352,7 +451,7 @@ class ModuleMaker:
             raise Problem(f"{self.module.name} has no function {name}")
         returns = self._annotation(node.returns, where)
         self._learn(node.args, where)
-        rule = f"{self.module.path.partition('/')[0]}.{name}"
+        rule = f"{self.module.product}.{name}"
         replaced = self.maker.rule(ARGUMENTS, rule)
         way = "run" if isinstance(node, ast.AsyncFunctionDef) else "open_now"
         call = f"{way}({self._call(f'async_{name}', node.args, replaced or {})})"
@@ -360,7 +459,7 @@ class ModuleMaker:
         body = self.maker.rule(BODIES, rule)
         if body is not None:
             body = body.strip().format(arguments=self._call("", node.args, {})[2:])
-        elif returns in self.maker.shells:
+        elif (self.module.product, returns) in self.maker.shells:
             body = f"made: {returns} = {call}\nreturn made"
         else:
             body = f"return {call}"
@@ -371,7 +470,8 @@ class ModuleMaker:
 
     def _parameters(self, arguments: ast.arguments, where: ast.Module) -> str:
         arguments = copy.deepcopy(arguments)
-        for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+        several = [] if arguments.vararg is None else [arguments.vararg]
+        for each in (*arguments.posonlyargs, *arguments.args, *several, *arguments.kwonlyargs):
             if each.annotation is not None:
                 each.annotation = ast.parse(self._annotation(each.annotation, where), mode="eval").body
         return ast.unparse(arguments)
@@ -426,7 +526,7 @@ class ModuleMaker:
         return "\n".join(sorted(lines))
 
     def _import(self, name: str, where: ast.Module) -> str:
-        shell = self.maker.shells.get(name)
+        shell = self.maker.shells.get((self.module.product, name))
         if shell is not None:
             return f"from {shell.sync_name} import {name}"
         for node in ast.walk(where):
@@ -457,6 +557,9 @@ HELPERS = {
     "call": "wirelane.sync._portal",
     "feed": "wirelane.sync._feeding",
     "in_thread": "wirelane.sync._threads",
+    "BlockingServer": "wirelane.sync._serving",
+    "THREADS": "wirelane.sync._threads",
+    "Threads": "wirelane.sync._threads",
     "send_all": "wirelane.sync._streams",
     "overload": "typing",
     "Any": "typing",
@@ -479,7 +582,7 @@ class Annotations(ast.NodeTransformer):
         return ast.parse(RESULTS[name].format(*map(ast.unparse, inside)), mode="eval").body
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        result = self.module.maker.rule(RESULTS, f"{self.module.module.path.partition('/')[0]}.{node.id}")
+        result = self.module.maker.rule(RESULTS, f"{self.module.module.product}.{node.id}")
         return node if result is None else ast.parse(result, mode="eval").body
 
 
@@ -573,7 +676,7 @@ def formatted(text: str, path: Path) -> str:
 
 def stale() -> list[Path]:
     """Files that were made once, and that no module stands for any more."""
-    expected = {OUTPUT.joinpath(*module.path.split("/")).with_suffix(".py") for module in MODULES}
+    expected = {module.file for module in MODULES}
     mark = "by tools/make_sync.py; do not edit."
     return [path for path in OUTPUT.rglob("*.py") if path not in expected and mark in path.read_text("utf-8")]
 

@@ -5,38 +5,51 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from types import FunctionType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
-__all__ = ["feed"]
+__all__ = ["Feed", "Messages", "feed"]
+
+T = TypeVar("T")
+
+Messages: TypeAlias = Iterable[T]
+"""Requests to be sent in order."""
 
 AHEAD: Final = 64
 """Items that are taken from an iterable before they are asked for, at most."""
 
 
 def feed(messages: Any) -> Any:
-    """Return what the loop can go through: what may block as a `_Feed`; what holds its items already, as it is."""
+    """Return what the loop can go through: what may block as a `Feed`; what holds its items already, as it is."""
     if isinstance(messages, Iterator) or (
         # A class of the user's with an __iter__ in Python. Messages may have one, too.
         isinstance(getattr(type(messages), "__iter__", None), FunctionType)
         and not hasattr(messages, "DESCRIPTOR")
     ):
-        return _Feed(messages)
+        return Feed(messages)
     return messages
 
 
-class _Feed(AsyncGenerator[Any, None]):
+def _in_a_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="wirelane.sync: messages", daemon=True).start()
+
+
+class Feed(AsyncGenerator[Any, None]):
     """Items of an iterable that a thread of its own goes through, in the context of whoever made this.
 
     Each is handed over when it is there; the thread is at most `AHEAD` in front. It ends with the iterable, or at the next item
     after `aclose`, and closes a generator that was not used up.
     """
 
-    def __init__(self, items: Iterable[Any]) -> None:
+    def __init__(
+        self, items: Iterable[Any], *, start: Callable[[Callable[[], None]], None] = _in_a_thread
+    ) -> None:
         self._items = items
+        self._start = start
         self._ready: deque[Any] = deque()
         self._room = threading.Semaphore(AHEAD)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -52,9 +65,7 @@ class _Feed(AsyncGenerator[Any, None]):
     async def __anext__(self) -> Any:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            threading.Thread(
-                target=self._context.run, args=(self._run,), name="wirelane.sync: messages", daemon=True
-            ).start()
+            self._start(partial(self._context.run, self._run))
         while True:
             finished = self._finished  # asked first: all that came before the end is there then
             if self._ready:

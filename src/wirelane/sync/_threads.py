@@ -1,27 +1,131 @@
-"""Functions of the user that block, for a loop that awaits them: each call runs in a thread, with shells for arguments."""
+"""Functions of the user that block, for a loop that awaits them: each call runs in a thread, with shells for arguments.
+
+The threads are daemons, as many as are needed and at most as many as said, and end when nothing was to do for a while. So a function
+that never returns keeps neither a server from draining nor the interpreter from ending, as those of `concurrent.futures` would.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import inspect
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
 from functools import wraps
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, Final
 
+from wirelane.errors import UsageError
 from wirelane.sync._facade import wrap
 
-__all__ = ["in_thread"]
+__all__ = ["THREADS", "Threads", "in_thread"]
+
+THREADS: Final = 32
+"""Threads of a server, unless said: what Python's own ThreadPoolExecutor stops at, too."""
+
+_IDLE: Final = 10.0  # seconds until a thread without work ends
+
+Work = Callable[[], None]
 
 
-def in_thread(function: Callable[..., Any] | None) -> Callable[..., Awaitable[Any]] | None:
-    """Return what can be awaited in place of a function that blocks; what is no function, as it is, for others to refuse.
+class Threads:
+    """Threads that do what they are given, in the order given.
 
-    Cancelled, the wait ends at once and the thread goes on to the end of the function: threads cannot be cancelled.
+    Args:
+        most: How many there may be.
+
+    Raises:
+        UsageError: `most` is below 1.
     """
-    if not callable(function):
+
+    def __init__(self, most: int = THREADS) -> None:
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise UsageError(f"threads is a number from 1 up, not {most!r}")
+        self._most = most
+        self._work: SimpleQueue[Work] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._count = 0
+        self._idle = 0
+
+    def __repr__(self) -> str:
+        return f"<Threads {self._count} of {self._most}, {self._idle} idle>"
+
+    def submit(self, work: Work) -> None:
+        """Do something, which must not raise, as soon as there is a thread for it."""
+        with self._lock:
+            self._work.put(work)
+            if self._idle >= self._work.qsize() or self._count >= self._most:
+                return
+            self._count += 1
+        threading.Thread(target=self._run, name="wirelane.sync: handler", daemon=True).start()
+
+    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function in a thread, in a copy of this context, and return or raise what it does.
+
+        Cancelled, the wait ends at once and the thread goes on to the end of the function: threads cannot be cancelled. A call that
+        has not begun by then is not made.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        context = copy_context()
+
+        def work() -> None:
+            if future.cancelled():
+                return
+            result: Any = None
+            error: BaseException | None = None
+            try:
+                result = context.run(function, *arguments)
+            except StopIteration as stop:
+                error = RuntimeError(f"{function!r} raised StopIteration")  # no future holds one
+                error.__cause__ = stop
+            except BaseException as raised:  # noqa: BLE001  (it is the caller's)
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed: the interpreter goes down, and nobody waits
+                loop.call_soon_threadsafe(_settle, future, result, error)
+
+        self.submit(work)
+        return await future
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            try:
+                work = self._work.get(timeout=_IDLE)
+            except Empty:
+                with self._lock:
+                    self._idle -= 1
+                    if self._work.empty():  # nothing since then
+                        self._count -= 1
+                        return
+                continue
+            with self._lock:
+                self._idle -= 1
+            work()
+            del work  # what it holds is not kept until the next
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+_shared = Threads()
+
+
+def in_thread(function: Any, threads: Threads | None = None) -> Any:
+    """Return what can be awaited in place of a function that blocks; all else, as it is, for others to take or to refuse."""
+    if not callable(function) or inspect.iscoroutinefunction(function):
         return function
 
     @wraps(function)
     async def call(*arguments: Any) -> Any:
-        return await asyncio.to_thread(function, *map(wrap, arguments))
+        return await (threads or _shared).call(function, *map(wrap, arguments))
 
     return call

@@ -14,7 +14,9 @@ from wirelane._lazy import lazy
 
 if TYPE_CHECKING:
     from wirelane.core.keepalive import ServerOptions as ServerOptions
+    from wirelane.core.metadata import MetadataLike as MetadataLike
     from wirelane.core.method import Cardinality as Cardinality
+    from wirelane.grpc.deprecation import deprecated as deprecated
     from wirelane.grpc.methods import Method as Method
     from wirelane.grpc.options import ChannelOptions as ChannelOptions
     from wirelane.grpc.options import ChannelState as ChannelState
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
     from wirelane.grpc.script import Receive as Receive
     from wirelane.grpc.script import Send as Send
     from wirelane.grpc.script import Step as Step
+    from wirelane.grpc.server import ServerStats as ServerStats
     from wirelane.grpc.stub import ServiceStub as ServiceStub
+    from wirelane.sync._feeding import Messages as Messages
     from wirelane.sync.grpc.channel import Channel as Channel
+    from wirelane.sync.grpc.context import Context as Context
+    from wirelane.sync.grpc.server import Server as Server
     from wirelane.sync.grpc.shortcuts import call as call
     from wirelane.sync.grpc.shortcuts import connect as connect
     from wirelane.sync.grpc.shortcuts import reflect as reflect
@@ -42,15 +48,21 @@ __all__ = [
     "ChannelState",
     "ChannelStats",
     "ClientStreamCall",
+    "Context",
     "DoneSending",
+    "Messages",
+    "MetadataLike",
     "Method",
     "Receive",
     "Send",
+    "Server",
     "ServerOptions",
+    "ServerStats",
     "ServerStreamCall",
     "ServiceStub",
     "Step",
     "call",
     "connect",
+    "deprecated",
     "reflect",
 ]

@@ -15,8 +15,11 @@ from wirelane.net.proxy import ProxyConfig
 from wirelane.sync.tcp.connecting import connect
 from wirelane.sync.tcp.connection import Connection
 from wirelane.sync.tcp.iterating import Chunks, Frames, Lines, Records
+from wirelane.sync.tcp.listening import Listening
 from wirelane.sync.tcp.pool import Pool, Pooled
 from wirelane.sync.tcp.request import request
+from wirelane.sync.tcp.server import Server
+from wirelane.tcp.listening import ServerState, ServerStats
 from wirelane.tcp.pool import PoolStats
 
 __all__ = [
@@ -24,12 +27,16 @@ __all__ = [
     "Connection",
     "Frames",
     "Lines",
+    "Listening",
     "Pool",
     "PoolStats",
     "Pooled",
     "ProxyConfig",
     "Record",
     "Records",
+    "Server",
+    "ServerState",
+    "ServerStats",
     "SocketOptions",
     "connect",
     "request",

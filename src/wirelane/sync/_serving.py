@@ -1,0 +1,188 @@
+"""Servers whose handlers block: each call runs in a thread of the server's.
+
+A handler is a function, and for a method that streams replies a generator, or a function that returns an iterable. A client's
+messages come as an iterator, by the batch. A handler that is `async def` runs in the loop as it is.
+
+When a call is over for its client (cancelled, or too late), the handler's next read raises, `context.cancelled` is true, and a generator
+is closed at its next `yield`; a thread that does none of these goes on to its end.
+"""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Self
+
+from wirelane.grpc.methods import Method
+from wirelane.grpc.server.handler import Requests
+from wirelane.grpc.server.server import Server as AsyncServer
+from wirelane.sync._facade import Facade, Made, facade_of, wrap
+from wirelane.sync._feeding import Feed
+from wirelane.sync._portal import current, run
+from wirelane.sync._threads import THREADS, Threads
+
+if TYPE_CHECKING:
+    from wirelane.core.limits import Limits
+    from wirelane.net.trace import Trace
+
+__all__ = ["BlockingServer", "RequestIterator", "ServerFacade"]
+
+
+class BlockingServer(AsyncServer):
+    """A server that takes functions that block for handlers.
+
+    Args:
+        threads: How many handlers run at once; calls beyond that wait.
+    """
+
+    def __init__(self, services: Iterable[object] = (), *, threads: int = THREADS, **settings: Any) -> None:
+        self._threads = Threads(threads)
+        super().__init__(services, **settings)
+
+    def _route(self, method: object, function: Callable[..., object]) -> Any:
+        return super()._route(method, self._awaitable(method, function))
+
+    def _awaitable(self, method: object, function: Any) -> Any:
+        """Return the handler that the loop runs for a function that blocks."""
+        if (
+            not callable(function)
+            or inspect.iscoroutinefunction(function)
+            or inspect.isasyncgenfunction(function)
+        ):
+            return function
+        streams = self._streams_replies(method, function)
+        threads = self._threads
+        if not streams:
+
+            @wraps(function)
+            async def one(*arguments: Any) -> Any:
+                return await threads.call(function, *map(wrap, arguments))
+
+            return one
+
+        @wraps(function)
+        async def many(*arguments: Any) -> AsyncIterator[Any]:
+            shells = tuple(map(wrap, arguments))
+            replies = Feed(_replies(function, shells), start=threads.submit)
+            try:
+                async for reply in replies:
+                    yield reply
+            finally:
+                await replies.aclose()
+
+        return many
+
+    def _streams_replies(self, method: object, function: Any) -> bool:
+        if isinstance(method, Method):
+            return method.cardinality.server_streaming
+        schema = self.schema
+        if isinstance(method, str) and schema is not None:
+            return schema.find_method(method).cardinality.server_streaming
+        return inspect.isgeneratorfunction(function)
+
+
+def _replies(function: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> Iterator[Any]:
+    # A generator, so that the function itself is called where its items are made: in the thread.
+    yield from function(*arguments)
+
+
+@facade_of(Requests)
+class RequestIterator(Facade):
+    """The requests of a client, as the iterator that a handler takes.
+
+    Raises what the loop's iterator raises: `RpcError` for a message that does not parse, or a call that is over.
+    """
+
+    __slots__ = ("_ready",)
+
+    def _adopt(self, inner: Any) -> None:
+        super()._adopt(inner)
+        self._ready: deque[Any] = deque()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            pass
+        if not run(_next_requests, self._inner, self._ready):
+            raise StopIteration
+        return self._ready.popleft()
+
+
+async def _next_requests(requests: AsyncIterator[Any], ready: deque[Any]) -> bool:
+    try:
+        ready.append(await requests.__anext__())
+    except StopAsyncIteration:
+        return False
+    return True
+
+
+class ServerFacade(Made):
+    """The base of the servers."""
+
+    __slots__ = ("_stopped",)
+
+    def _adopt(self, inner: Any) -> None:
+        super()._adopt(inner)
+        self._stopped = threading.Event()
+
+    @property
+    def limits(self) -> Limits:
+        """Sizes, counts and times."""
+        limits: Limits = self._inner.limits
+        return limits
+
+    @property
+    def trace(self) -> Trace | None:
+        """The log of the conversations, if `trace=` asked for one."""
+        trace: Trace | None = self._inner.trace
+        return trace
+
+    def _listen(self, *addresses: Any, **settings: Any) -> Any:
+        listening = self._inner.listen(*addresses, **settings)
+        run(listening.start)
+        return wrap(listening)
+
+    def _serve(self, *addresses: Any, **settings: Any) -> None:
+        listening = self._listen(*addresses, **settings)
+        self._stopped.clear()
+        with _stop_signals(self._stopped, listening._inner.abort):
+            try:
+                self._stopped.wait()
+            finally:
+                run(listening._inner.drain)
+
+    def _drain(self, grace: float | None) -> None:
+        self._stopped.set()
+        run(self._inner.drain, grace)
+
+    def _abort(self) -> None:
+        self._stopped.set()
+        current().post(self._inner.abort)
+
+
+@contextmanager
+def _stop_signals(stopped: threading.Event, again: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT for the block, in the main thread: the first sets the event, every further one calls `again`."""
+
+    def received(number: int, frame: object) -> None:
+        if stopped.is_set():
+            current().post(again)
+        stopped.set()
+
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, received) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -1,0 +1,332 @@
+"""Servers without `await`: grpcio and plain sockets call handlers that block in threads."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc as grpcio
+import pytest
+
+from support.client_support import NOTE, SERVICE, note_schema
+from wirelane.errors import EndOfStream, UsageError
+from wirelane.status import StatusCode
+from wirelane.sync import grpc, tcp
+
+CODEC = note_schema().codec(NOTE)
+
+
+class Client:
+    """The four kinds of calls, by grpcio, as dicts."""
+
+    def __init__(self, channel: grpcio.Channel) -> None:
+        coders = {"request_serializer": CODEC.encode, "response_deserializer": CODEC.decode}
+        self.one: Callable[..., Any] = channel.unary_unary(f"/{SERVICE}/One", **coders)
+        self.down: Callable[..., Any] = channel.unary_stream(f"/{SERVICE}/Down", **coders)
+        self.up: Callable[..., Any] = channel.stream_unary(f"/{SERVICE}/Up", **coders)
+        self.both: Callable[..., Any] = channel.stream_stream(f"/{SERVICE}/BothWays", **coders)
+
+
+class Served:
+    """A server with blocking handlers, and what they saw."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.server = grpc.Server(schema=note_schema(), **settings)
+        self.waiting = threading.Event()
+        self.left = threading.Event()
+        self.threads: set[str] = set()
+        method = self.server.method
+
+        @method(f"{SERVICE}/One")
+        def one(request: dict[str, Any], context: grpc.Context) -> dict[str, Any]:
+            self.threads.add(threading.current_thread().name)
+            if request["text"] == "fail":
+                context.trailing_metadata["why"] = "because"
+                context.abort(StatusCode.FAILED_PRECONDITION, "it failed")
+            if request["text"] == "crash":
+                raise LookupError("a secret")
+            if request["text"] == "wait":
+                self.waiting.set()
+                while not context.cancelled:
+                    threading.Event().wait(0.01)
+                self.left.set()
+            context.send_initial_metadata({"first": context.metadata.get("who", "")})
+            return request
+
+        @method(f"{SERVICE}/Down")
+        def down(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+            try:
+                n = 0
+                while request["n"] < 0 or n < request["n"]:
+                    yield {"n": n}
+                    n += 1
+            finally:
+                self.left.set()
+
+        @method(f"{SERVICE}/Up")
+        def up(requests: Iterator[dict[str, Any]]) -> dict[str, Any]:
+            return {"n": sum(each["n"] for each in requests)}
+
+        @method(f"{SERVICE}/BothWays")
+        def both(requests: Iterator[dict[str, Any]], context: grpc.Context) -> Iterator[dict[str, Any]]:
+            yield from requests
+
+
+@pytest.fixture
+def served() -> Served:
+    return Served()
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[Client]:
+    with (
+        served.server.listen("127.0.0.1:0") as listening,
+        grpcio.insecure_channel(f"127.0.0.1:{listening.port}") as channel,
+    ):
+        yield Client(channel)
+
+
+def test_each_kind_of_handler_answers(client: Client, served: Served) -> None:
+    """A function or a generator; messages come as an iterator."""
+    assert client.one({"n": 4})["n"] == 4
+    assert [each["n"] for each in client.down({"n": 500})] == list(range(500))
+    assert client.up(iter([{"n": n} for n in range(100)]))["n"] == 4950
+    assert [each["n"] for each in client.both(iter([{"n": n} for n in range(200)]))] == list(range(200))
+    assert served.threads == {"wirelane.sync: handler"}
+
+
+def test_a_handler_ends_its_call_with_a_status(client: Client) -> None:
+    """`context.abort` and trailers as in the async library; any other exception tells nothing of itself."""
+    with pytest.raises(grpcio.RpcError) as failed:
+        client.one({"text": "fail"})
+    assert failed.value.code() is grpcio.StatusCode.FAILED_PRECONDITION
+    trailers: Any = failed.value.trailing_metadata()
+    assert ("why", "because") in trailers
+    with pytest.raises(grpcio.RpcError) as crashed:
+        client.one({"text": "crash"})
+    assert crashed.value.code() is grpcio.StatusCode.UNKNOWN
+    assert "secret" not in crashed.value.details()
+
+
+def test_a_handler_sees_that_its_client_has_left(client: Client, served: Served) -> None:
+    """`context.cancelled` turns true, and a generator is closed."""
+    call = client.one.future({"text": "wait"})  # type: ignore[attr-defined]
+    assert served.waiting.wait(10)
+    call.cancel()
+    assert served.left.wait(10)
+    served.left.clear()
+    stream = client.down({"n": -1})
+    assert [next(stream)["n"] for _ in range(3)] == [0, 1, 2]
+    stream.cancel()
+    assert served.left.wait(10)
+
+
+def test_conversations_go_back_and_forth(client: Client) -> None:
+    """A reply leaves when it is there, not when the next one is."""
+    arrived = threading.Semaphore(0)
+
+    def messages() -> Iterator[dict[str, int]]:
+        for n in range(5):
+            yield {"n": n}
+            assert arrived.acquire(timeout=10)
+
+    got = []
+    for reply in client.both(messages()):
+        got.append(reply["n"])
+        arrived.release()
+    assert got == [0, 1, 2, 3, 4]
+
+
+def test_no_more_handlers_run_at_once_than_there_are_threads() -> None:
+    """The others wait, and are answered afterwards."""
+    running, most, lock = 0, 0, threading.Lock()
+    server = grpc.Server(schema=note_schema(), threads=3)
+
+    @server.method(f"{SERVICE}/One")
+    def one(request: dict[str, Any]) -> dict[str, Any]:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        threading.Event().wait(0.01)
+        with lock:
+            running -= 1
+        return request
+
+    with (
+        server.listen("127.0.0.1:0") as listening,
+        grpcio.insecure_channel(f"127.0.0.1:{listening.port}") as channel,
+        ThreadPoolExecutor(12) as pool,
+    ):
+        client = Client(channel)
+        assert [each["n"] for each in pool.map(client.one, [{"n": n} for n in range(36)])] == list(range(36))
+    assert most == 3
+
+
+def test_handlers_that_are_coroutines_run_in_the_loop() -> None:
+    """A server may have both kinds."""
+    server = grpc.Server(schema=note_schema())
+
+    @server.method(f"{SERVICE}/One")
+    async def one(request: dict[str, Any]) -> dict[str, Any]:
+        return {"text": threading.current_thread().name}
+
+    with server.listen("127.0.0.1:0") as listening, grpc.connect(f"127.0.0.1:{listening.port}") as channel:
+        method = grpc.Method(f"{SERVICE}/One", grpc.Cardinality.UNARY, bytes, bytes)
+        assert CODEC.decode(channel.unary(method, b""))["text"] == "wirelane.sync: event loop"
+
+
+def test_calls_made_by_a_handler_end_with_the_call_it_answers() -> None:
+    """The deadline of the call that is served holds for those that its handler makes, in its thread."""
+    left: list[float | None] = []
+    server = grpc.Server(schema=note_schema())
+
+    @server.method(f"{SERVICE}/One")
+    def one(request: dict[str, Any], context: grpc.Context) -> dict[str, Any]:
+        left.append(context.time_remaining())
+        if request["n"] == 0:
+            return request
+        return channel.unary(f"{SERVICE}/One", {"n": request["n"] - 1})
+
+    with (
+        server.listen("127.0.0.1:0") as listening,
+        grpc.connect(f"127.0.0.1:{listening.port}", schema=note_schema()) as channel,
+    ):
+        channel.unary(f"{SERVICE}/One", {"n": 2}, timeout=20)
+    assert len(left) == 3
+    assert all(each is not None and 0 < each <= 20 for each in left)
+
+
+def test_a_handler_that_does_not_fit_is_refused(served: Served) -> None:
+    """By its signature, when it is registered."""
+    server = grpc.Server(schema=note_schema())
+    with pytest.raises(UsageError, match="must take"):
+        server.method(f"{SERVICE}/One")(lambda: None)
+    with pytest.raises(UsageError, match="threads"):
+        grpc.Server(threads=0)
+    with pytest.raises(UsageError, match="handler"):
+        tcp.Server("no function")  # type: ignore[arg-type]
+
+
+def test_health_is_told_from_any_thread(served: Served) -> None:
+    """`server.health.set` reaches the clients that watch."""
+    with served.server.listen("127.0.0.1:0") as listening:
+        served.server.health.set(SERVICE, "NOT_SERVING")
+        with grpc.connect(f"127.0.0.1:{listening.port}", schema="reflection") as channel:
+            reply = channel.unary("grpc.health.v1.Health/Check", {"service": SERVICE})
+    assert reply["status"] == "NOT_SERVING"
+
+
+def test_a_tcp_handler_blocks_in_a_thread() -> None:
+    """It gets a connection of this kind; the connection is closed when it returns."""
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="")
+
+    def handler(connection: tcp.Connection) -> None:
+        for line in connection.lines():
+            connection.send_line(f"{line} to you{name.get()}")
+
+    server = tcp.Server(handler)
+    with (
+        server.listen("127.0.0.1:0") as listening,
+        socket.create_connection(("127.0.0.1", listening.port), timeout=20) as client,
+        client.makefile("rwb", buffering=0) as file,
+    ):
+        file.write(b"good day\n")
+        assert file.readline() == b"good day to you\n"
+        assert isinstance(server.clients[0], tcp.Connection)
+        assert server.stats.connections == 1
+        client.shutdown(socket.SHUT_WR)
+        assert file.read() == b""
+
+
+def test_a_tcp_server_serves_many_at_once() -> None:
+    """As many as it has threads."""
+
+    def handler(connection: tcp.Connection) -> None:
+        while True:
+            try:
+                connection.send(connection.read_line().encode() + b"\n")
+            except EndOfStream:
+                return
+
+    with tcp.Server(handler, threads=8).listen("127.0.0.1:0") as listening, ThreadPoolExecutor(24) as pool:
+
+        def ask(n: int) -> bytes:
+            return tcp.request(f"127.0.0.1:{listening.port}", f"{n}\n", timeout=30)
+
+        assert list(pool.map(ask, range(100))) == [b"%d\n" % n for n in range(100)]
+
+
+SERVE = """
+    import signal, sys, threading
+    from support.client_support import SERVICE, note_schema
+    from wirelane.sync import grpc, tcp
+    server = grpc.Server(schema=note_schema())
+
+    @server.method(f"{SERVICE}/One")
+    def one(request):
+        print("began", flush=True)
+        threading.Event().wait(float(request["text"]))
+        return request
+
+    print("ready", flush=True)
+    server.serve(sys.argv[1])
+    print("over", server.state.value, signal.getsignal(signal.SIGINT) is signal.default_int_handler, flush=True)
+"""
+
+
+@pytest.fixture
+def process(tmp_path: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    address = f"unix:{tmp_path}/socket"
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SERVE), address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process, address
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_drains_at_a_signal(process: tuple[subprocess.Popen[str], str], number: signal.Signals) -> None:
+    """The call in flight is answered, `serve` returns, and the signals are given back."""
+    server, address = process
+    assert server.stdout is not None
+    with grpc.Channel(address, schema=note_schema()) as channel, ThreadPoolExecutor(1) as pool:
+        reply = pool.submit(channel.unary, f"{SERVICE}/One", {"text": "0.3"}, wait_for_ready=True)
+        assert server.stdout.readline() == "began\n"
+        server.send_signal(number)
+        assert reply.result(20)["text"] == "0.3"
+    out, err = server.communicate(timeout=30)
+    assert (out, err, server.returncode) == ("over CLOSED True\n", "", 0)
+
+
+def test_a_second_signal_stops_at_once(process: tuple[subprocess.Popen[str], str]) -> None:
+    """Nothing is waited for, not even a thread that goes on."""
+    server, address = process
+    assert server.stdout is not None
+    with grpc.Channel(address, schema=note_schema()) as channel, ThreadPoolExecutor(1) as pool:
+        reply = pool.submit(channel.unary, f"{SERVICE}/One", {"text": "600"}, wait_for_ready=True)
+        assert server.stdout.readline() == "began\n"
+        server.send_signal(signal.SIGTERM)
+        while channel.state is grpc.ChannelState.READY:
+            threading.Event().wait(0.01)
+        server.send_signal(signal.SIGTERM)
+        assert reply.exception(20) is not None
+    out, _ = server.communicate(timeout=30)
+    assert out == "over CLOSED True\n"
