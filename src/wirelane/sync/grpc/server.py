@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from wirelane.codec import Schema
+from wirelane.codec.dataclasses import ServiceSpec
 from wirelane.codec.schema import SchemaSource
 from wirelane.core.keepalive import ServerOptions
 from wirelane.core.limits import Limits
@@ -94,6 +95,11 @@ class Server(ServerFacade):
         return self._inner.schema
 
     @property
+    def definitions(self) -> tuple[ServiceSpec, ...]:
+        """What the services say that were written in Python (`grpc.Service`)."""
+        return self._inner.definitions
+
+    @property
     def health(self) -> Health:
         """What the health service answers from. Raises UsageError with `health=False`."""
         return wrap(self._inner.health)
@@ -118,9 +124,9 @@ class Server(ServerFacade):
         """Add the handlers of a service.
 
         Args:
-            service: An object with `__mapping__()`, as grpclib and betterproto2 generate bases for; one with
-                `__methods__()` that returns {`Method` or method name: function}, as `wirelane generate` makes bases
-                for; or such a mapping itself.
+            service: A `grpc.Service`, or what its `bind` gives; an object with `__mapping__()`, as grpclib and betterproto2
+                generate bases for; one with `__methods__()` that returns {`Method` or method name: function}, as
+                `wirelane generate` makes bases for; or such a mapping itself.
 
         Raises:
             UsageError: It is none of these, or what `method` raises. Then none of it was added.
