@@ -7,6 +7,7 @@ class (`codec_for`, `encode`, `decode`), and bytes as they are. Importing this p
 from __future__ import annotations
 
 from wirelane.codec.base import MessageCodec
+from wirelane.codec.betterproto import Acceleration, accelerate
 from wirelane.codec.details import StatusDetail, decode_status_details, encode_status_details
 from wirelane.codec.embedded import EmbeddedSchema
 from wirelane.codec.registry import codec_for, decode, encode, register
@@ -14,12 +15,14 @@ from wirelane.codec.schema import Schema
 from wirelane.codec.wellknown import NanoDatetime, NanoTimedelta
 
 __all__ = [
+    "Acceleration",
     "EmbeddedSchema",
     "MessageCodec",
     "NanoDatetime",
     "NanoTimedelta",
     "Schema",
     "StatusDetail",
+    "accelerate",
     "codec_for",
     "decode",
     "decode_status_details",

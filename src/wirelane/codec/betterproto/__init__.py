@@ -10,6 +10,7 @@ is looked for in `sys.modules`.
 
 from __future__ import annotations
 
+from wirelane.codec.betterproto.accelerate import Acceleration, accelerate
 from wirelane.codec.betterproto.codecs import find_codec
 
-__all__ = ["find_codec"]
+__all__ = ["Acceleration", "accelerate", "find_codec"]

@@ -21,7 +21,10 @@ from google.protobuf.empty_pb2 import Empty
 from wirelane.codec.betterproto.names import enumeration, field_name, message_name
 from wirelane.codec.glue import Enumeration, Field, Making, Plan, Unplannable
 
-__all__ = ["described", "is_message", "obstacle", "plan_of"]
+__all__ = ["FASTER", "base_of", "described", "is_message", "obstacle", "plan_of"]
+
+FASTER: Final = "wirelane_faster"
+"""What methods have that `accelerate` has put in the place of the library's."""
 
 _ATTRIBUTE: Final = "__wirelane_plan__"
 
@@ -51,6 +54,14 @@ _WARNS: Final = frozenset({"warnings", "warn", "DeprecationWarning", "super", "_
 def _base() -> type | None:
     base = getattr(sys.modules.get("betterproto2"), "Message", None)
     return base if isinstance(base, type) else None
+
+
+def base_of(kind: Any) -> Any:
+    """The Message class of the library that a message class is of."""
+    base = _base()
+    assert base is not None
+    assert issubclass(kind, base)
+    return base
 
 
 def is_message(kind: object) -> bool:
@@ -87,7 +98,8 @@ def obstacle(kind: type) -> str:
     if base is None or not dataclasses.is_dataclass(kind):
         return "is no dataclass"
     for name in _RELIED_ON:
-        if _own(kind, name) is not inspect.getattr_static(base, name):
+        found = inspect.getattr_static(kind, name)
+        if found is not inspect.getattr_static(base, name) and not hasattr(found, FASTER):
             return f"has a {name} of its own"
     if not _is_made(inspect.getattr_static(kind, "__init__")):
         return "has an __init__ of its own"
@@ -99,14 +111,6 @@ def obstacle(kind: type) -> str:
         if hasattr(type(found), "__set__") and not inspect.ismemberdescriptor(found):
             return f"has a property {field.name}"
     return ""
-
-
-def _own(kind: type, name: str) -> Any:
-    """What a class has under a name, before it was accelerated."""
-    found = inspect.getattr_static(kind, name)
-    while (before := getattr(found, "before_acceleration", None)) is not None:
-        found = before
-    return found
 
 
 def _is_made(init: Any) -> bool:

@@ -36,6 +36,8 @@ def fill(plan: Plan, value: Any, message: Any) -> None:
         except Exception as error:
             # The check is the library's, or the user's, and fails as it likes.
             raise Fault(f"not valid: {error}") from error
+    if plan.view is not None:
+        value = plan.view(value)
     seen: dict[str, str] = {}
     for field in plan.fields:
         try:

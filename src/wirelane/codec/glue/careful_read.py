@@ -38,7 +38,8 @@ def read(plan: Plan, message: Any) -> Any:
 
 def _make(plan: Plan, values: dict[str, Any]) -> Any:
     if plan.making is Making.ARGUMENTS:
-        return plan.kind(**values)
+        unknown = {} if plan.unknown is None else {plan.unknown: b""}
+        return (plan.maker or plan.kind)(**values, **unknown)
     made: Any = object.__new__(plan.kind) if plan.making is Making.ATTRIBUTES else plan.kind()
     for attribute, value in values.items():
         setattr(made, attribute, value)

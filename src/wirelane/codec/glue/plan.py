@@ -185,7 +185,10 @@ class Plan:
         foreign: Serializes an object that stands where one of `kind` belongs and is none itself, or raises
             TypeError; without it such objects are refused.
         strict: None is only taken where it stands for "not set", and lists are no other iterables.
-        check: Called with every object before it is written and after it was read; raises what it likes if the object is not valid.
+        check: Called with every object before it is written and after it was read; raises what it likes if the
+            object is not valid.
+        view: What is written in the place of an object: something that has the attributes as the fields want them.
+        maker: What is called in the place of `kind` for `Making.ARGUMENTS`; gets `unknown`, too.
     """
 
     kind: type
@@ -197,6 +200,8 @@ class Plan:
     foreign: Callable[[Any], bytes] | None = None
     check: Callable[[Any], None] | None = None
     strict: bool = False
+    view: Callable[[Any], Any] | None = None
+    maker: Callable[..., Any] | None = None
 
     def attributes(self) -> Iterator[tuple[str, list[Field]]]:
         """Yield every attribute with its field, or with the members of its `choice`."""

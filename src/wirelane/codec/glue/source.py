@@ -109,6 +109,8 @@ class Source:
         yield "if o.__class__ is not kind: return merge(m, foreign(o))"
         if plan.check is not None:
             yield f"{self._bind(plan.check)}(o)"
+        if plan.view is not None:
+            yield f"o = {self._bind(plan.view)}(o)"
         for index in self._counted():
             yield f"n{index} = 0"
         for _, fields in plan.attributes():
@@ -225,15 +227,16 @@ class Source:
         for index in range(len(plan.oneofs)):
             yield f'w{index} = which(m, "g{index}")'
         values = [(attribute, self._member(fields)) for attribute, fields in plan.attributes()]
+        if plan.unknown is not None:
+            # Last, since it takes everything else out of the message.
+            values.append((plan.unknown, 'rest(m) if unknown(m) else b""'))
         if plan.making is Making.ARGUMENTS:
-            yield f"o = kind({', '.join(f'{name}={value}' for name, value in values)})"
-            values = []
+            maker = "kind" if plan.maker is None else self._bind(plan.maker)
+            yield f"o = {maker}({', '.join(f'{name}={value}' for name, value in values)})"
         else:
             yield "o = new(kind)" if plan.making is Making.ATTRIBUTES else "o = kind()"
-        for name, value in values:
-            yield f"o.{name} = {value}"
-        if plan.unknown is not None:
-            yield f'o.{plan.unknown} = rest(m) if unknown(m) else b""'
+            for name, value in values:
+                yield f"o.{name} = {value}"
         if plan.check is not None:
             yield f"{self._bind(plan.check)}(o)"
         yield "return o"
