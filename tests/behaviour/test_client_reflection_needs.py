@@ -500,6 +500,9 @@ async def test_a_server_that_only_lists_its_services_is_told_of_as_such() -> Non
         await reflected(answer)
     with pytest.raises(SchemaError, match=r"p\.One.*only lists"):
         await reflected(answer, "p.One")
+    async with reflecting(Habits(answer)) as port:
+        done = await asyncio.to_thread(wirelane, "list", f"127.0.0.1:{port}")
+    assert (done.code, done.out.split()) == (0, ["p.One", "p.Three", "p.Two"])
 
 
 async def test_services_that_are_listed_twice_or_without_a_name_count_once_or_not_at_all() -> None:

@@ -11,6 +11,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from support.server_support import ASK, DEMO_SERVICE, demo_server, generate_demo, grpcio_client, listening
+from wirelane import grpc
+from wirelane.codec import Schema
 from wirelane.core.method import Cardinality
 from wirelane.grpc.methods import Method
 from wirelane.grpc.server import Server
@@ -197,14 +199,42 @@ async def test_service_of_protobuf_classes_is_described(tmp_path_factory):
         assert await in_thread(at, ask) == ASK
 
 
-async def test_service_of_classes_without_descriptors_is_listed_and_not_described(tmp_path_factory):
+async def test_service_of_betterproto2_classes_is_described_and_can_be_called_with_dicts(tmp_path_factory):
     generated = generate_demo(tmp_path_factory.mktemp("reflection"))
     better = generated.betterproto2
+
+    class Demo(better.DemoBase):
+        async def one(self, message):
+            return better.Answer(n=message.n + 1, text=message.text)
+
+    def ask(database):
+        pool = descriptor_pool.DescriptorPool(database)
+        service = pool.FindServiceByName(DEMO_SERVICE)
+        return {
+            method.name: (method.input_type.full_name, method.client_streaming, method.server_streaming)
+            for method in service.methods
+        }
+
+    async with listening(Server([Demo()])) as at:
+        assert await in_thread(at, ask) == {
+            "One": (ASK, False, False),
+            "Down": (ASK, False, True),
+            "Up": (ASK, True, False),
+            "Both": (ASK, True, True),
+            "Empty": (ASK, False, False),
+        }
+        reply = await grpc.call(
+            f"127.0.0.1:{at.port}", "Demo/One", {"n": 4, "text": "x"}, schema="reflection"
+        )
+    assert reply == {"n": 5, "text": "x", "data": b""}
+
+
+async def test_service_of_octets_is_listed_and_not_described():
     server = Server()
 
-    @server.method(Method(f"{DEMO_SERVICE}/One", Cardinality.UNARY, better.Ask, better.Answer))
+    @server.method(Method(f"{DEMO_SERVICE}/One", Cardinality.UNARY, bytes, bytes))
     async def one(request):
-        return better.Answer()
+        return request
 
     async with listening(server) as at, grpcio_client(at) as client:
         listed, described = await ask_v1(
@@ -212,6 +242,103 @@ async def test_service_of_classes_without_descriptors_is_listed_and_not_describe
         )
     assert DEMO_SERVICE in {service.name for service in listed.list_services_response.service}
     assert described.error_response.error_code == grpcio.StatusCode.NOT_FOUND.value[0]
+
+
+# -- several schemas on one server --------------------------------------------------------------------------------------
+
+
+def version(number, *, package, message="Common"):
+    """Two files; other versions of the first have the same name, and the message another field."""
+    return Schema.load(
+        {
+            "common.proto": f'syntax = "proto3"; package {package}; message {message} {{ string v{number} = {number}; }}',
+            f"service{number}.proto": f'syntax = "proto3"; package p{number}; import "common.proto"; '
+            f"service S {{ rpc Echo({package}.{message}) returns ({package}.{message}); }}",
+        }
+    )
+
+
+def serving(*schemas):
+    """Return a server of the services of several schemas, by the classes of their messages."""
+    server = Server()
+    for schema in schemas:
+        info = schema.find_method("S/Echo")
+        kind = schema.message_class(info.input_type)
+
+        @server.method(Method(info.full_name, info.cardinality, kind, kind))
+        async def echo(request):
+            return request
+
+    return server
+
+
+async def test_two_files_of_one_name_are_both_shown(caplog):
+    server = serving(version(1, package="a"), version(2, package="b"))
+    async with listening(server) as at:
+        async with grpc.connect(f"127.0.0.1:{at.port}", schema="reflection") as channel:
+            assert channel.schema.template("a.Common") == {"v1": ""}
+            assert channel.schema.template("b.Common") == {"v2": ""}
+            assert await channel.unary("p1.S/Echo", {"v1": "x"}) == {"v1": "x"}
+            assert await channel.unary("p2.S/Echo", {"v2": "x"}) == {"v2": "x"}
+
+        def ask(database):
+            pool = descriptor_pool.DescriptorPool(database)
+            return [
+                pool.FindServiceByName(f"p{n}.S").methods_by_name["Echo"].input_type.file.name for n in (1, 2)
+            ]
+
+        assert await in_thread(at, ask) == ["common.proto", "common.2.proto"]
+    assert not caplog.records
+
+
+async def test_two_messages_of_one_name_are_told_of_and_each_service_is_shown_with_its_own(caplog):
+    server = serving(version(1, package="a"), version(2, package="a"))
+    async with listening(server) as at:
+        assert "a.Common declared by 'common.proto' and otherwise by 'common.2.proto'" in caplog.text
+        target = f"127.0.0.1:{at.port}"
+        assert await grpc.call(target, "p1.S/Echo", {"v1": "x"}, schema="reflection") == {"v1": "x"}
+        assert await grpc.call(target, "p2.S/Echo", {"v2": "x"}, schema="reflection") == {"v2": "x"}
+        async with grpc.connect(target, schema="reflection") as channel:
+            assert "p1.S" in channel.schema.services()
+        assert "left out p2.S, whose files do not link" in caplog.text
+
+
+async def test_one_file_in_several_schemas_is_one(caplog):
+    server = serving(version(1, package="a"))
+    same = version(1, package="a")
+    kind = same.message_class("a.Common")
+
+    @server.method(Method("other.S/Echo", Cardinality.UNARY, kind, kind))
+    async def echo(request):
+        return request
+
+    async with listening(server) as at, grpcio_client(at) as client:
+        (twice,) = await ask_v1(client, {"file_by_filename": "common.2.proto"})
+        assert twice.error_response.error_code == grpcio.StatusCode.NOT_FOUND.value[0]
+        assert files_of((await ask_v1(client, {"file_containing_symbol": "p1.S"}))[0]) == [
+            "service1.proto",
+            "common.proto",
+        ]
+    assert not caplog.records
+
+
+async def test_what_imports_a_file_that_got_another_name_imports_it_by_that():
+    chain = {
+        "top.proto": 'syntax = "proto3"; package q; import "middle.proto"; service S { rpc Echo(a.Middle) returns (a.Middle); }',
+        "middle.proto": 'syntax = "proto3"; package a; import "common.proto"; message Middle { b.Common c = 1; }',
+        "common.proto": 'syntax = "proto3"; package b; message Common { string v2 = 2; }',
+    }
+    server = serving(version(1, package="a"), Schema.load(chain))
+    async with listening(server) as at, grpcio_client(at) as client:
+        (answer,) = await ask_v1(client, {"file_containing_symbol": "q.S"})
+        assert files_of(answer) == ["top.proto", "middle.proto", "common.2.proto"]
+        middle = descriptor_pb2.FileDescriptorProto.FromString(
+            answer.file_descriptor_response.file_descriptor_proto[1]
+        )
+        assert list(middle.dependency) == ["common.2.proto"]
+        assert await grpc.call(
+            f"127.0.0.1:{at.port}", "q.S/Echo", {"c": {"v2": "x"}}, schema="reflection"
+        ) == {"c": {"v2": "x"}}
 
 
 async def test_handlers_added_while_the_server_runs_are_reflected():

@@ -11,7 +11,7 @@ from wirelane.errors import UsageError
 if TYPE_CHECKING:
     from wirelane.codec import Schema
 
-__all__ = ["schema_and_symbol"]
+__all__ = ["schema_and_symbol", "session_and_symbol"]
 
 
 def schema_and_symbol(
@@ -22,13 +22,30 @@ def schema_and_symbol(
     *,
     verbose: bool,
 ) -> tuple[Schema, str | None]:
-    """Return the schema, and the symbol if one was given. With files no address is needed; one is ignored.
+    """Return the schema, and the symbol if one was given; of a server, no more of it than the symbol needs.
 
     Raises:
         UsageError: The words are not these.
     """
     from wirelane._run import run
 
+    session, symbol = session_and_symbol(words, schema, connection, headers, verbose=verbose)
+    return run(session.load(symbol)), symbol
+
+
+def session_and_symbol(
+    words: tuple[str, ...],
+    schema: SchemaOptions,
+    connection: ConnectionOptions,
+    headers: HeaderOptions,
+    *,
+    verbose: bool,
+) -> tuple[Session, str | None]:
+    """Return what to ask, and the symbol if one was given. With files no address is needed; one is ignored.
+
+    Raises:
+        UsageError: The words are not these.
+    """
     if len(words) > 2:
         raise UsageError(f"one address and one name are enough; what is {words[2]!r}?")
     target: str | None = None
@@ -39,8 +56,6 @@ def schema_and_symbol(
         raise UsageError(f"{rest[0]!r} is no address: write host:port")
     session = Session(target, schema, connection, headers, Log(verbose=verbose))
     session.load_files()
-    if session.files is None:
-        if target is None:
-            raise UsageError("missing HOST:PORT, or --proto FILE")
-        session.files = run(session.load(rest[0] if rest else None))
-    return session.files, rest[0] if rest else None
+    if session.files is None and target is None:
+        raise UsageError("missing HOST:PORT, or --proto FILE")
+    return session, rest[0] if rest else None

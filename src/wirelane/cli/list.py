@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from wirelane.cli.complete import complete_symbol
-from wirelane.cli.inspect import schema_and_symbol
+from wirelane.cli.inspect import session_and_symbol
 from wirelane.cli.options import (
     ConnectionOptions,
     HeaderOptions,
@@ -46,8 +46,13 @@ def command(
 
     One name per line, a method as `call` takes it. With --proto or --protoset no server is needed.
     """
-    known, service = schema_and_symbol(words, schema, connection, headers, verbose=verbose)
-    names = known.services() if service is None else [info.full_name for info in known.methods(service)]
+    from wirelane._run import run
+
+    session, service = session_and_symbol(words, schema, connection, headers, verbose=verbose)
+    if service is None:
+        names = run(session.services())
+    else:
+        names = [info.full_name for info in run(session.load(service)).methods(service)]
     for name in names:
         write(name + "\n")
     return 0

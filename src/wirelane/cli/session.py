@@ -9,10 +9,10 @@ import asyncio
 import base64
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wirelane.cli.errors import NoReflectionError, one_line
 from wirelane.cli.options import ConnectionOptions, HeaderOptions, SchemaOptions, parse_headers
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from wirelane.grpc import Channel
 
 __all__ = ["Log", "Session", "looks_like_address"]
+
+T = TypeVar("T")
 
 _SECRET = ("auth", "cookie", "token", "secret", "password", "api-key", "apikey")
 
@@ -107,6 +109,14 @@ class Session:
             ConnectError, TlsError, ResolveError, PeerError: There is no connection.
             RpcError: Reflection failed; DeadlineExceeded, if --max-time was not enough.
         """
+        async with self._opened() as channel:
+            schema = await self._within(self._schema(channel, symbol))
+            how = "connected" if self.files is not None else "connected, and its schema asked for,"
+            self.log.line("*", f"{channel}{self.connection.way()}: {how} in {self.log.lap() * 1000:.1f} ms")
+            yield channel, schema
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Channel]:
         from wirelane.grpc.channel import Channel
         from wirelane.grpc.options import ChannelOptions
 
@@ -130,19 +140,20 @@ class Session:
             ),
         )
         async with channel:
-            schema = await self._ready(channel, symbol)
-            how = "connected" if self.files is not None else "connected, and its schema asked for,"
-            self.log.line("*", f"{channel}{self.connection.way()}: {how} in {self.log.lap() * 1000:.1f} ms")
-            yield channel, schema
+            yield channel
 
-    async def _ready(self, channel: Channel, symbol: str | None) -> Schema:
+    async def _schema(self, channel: Channel, symbol: str | None) -> Schema:
+        if self.files is None:
+            return await channel.reflect(symbol)
+        await channel.connect()
+        return self.files
+
+    async def _within(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for what comes before calls, no longer than --max-time allows."""
         scope = asyncio.timeout(self.left)
         try:
             async with scope:
-                if self.files is None:
-                    return await channel.reflect(symbol)
-                await channel.connect()
-                return self.files
+                return await work
         except TimeoutError:
             if scope.expired():
                 raise DeadlineExceeded(f"{self.target} was not ready within --max-time") from None
@@ -162,6 +173,13 @@ class Session:
             return self.files
         async with self.channel(symbol) as (_, schema):
             return schema
+
+    async def services(self) -> list[str]:
+        """Return the names of all services: also of those that the server only lists."""
+        if self.files is not None:
+            return self.files.services()
+        async with self._opened() as channel:
+            return sorted(await self._within(channel.list_services()))
 
     def _user_agent(self) -> tuple[str | None, list[tuple[str, str | bytes]]]:
         """Return the user agent among the headers, and the others: the library has an option of its own for it."""

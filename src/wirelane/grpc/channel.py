@@ -153,6 +153,18 @@ class Channel(CallForms):
         await self._connector.get()
         return await (self._reflector.whole() if symbol is None else self._reflector.part(symbol))
 
+    async def list_services(self) -> list[str]:
+        """Ask the server for the names of its services (server reflection), also of those that it does not describe.
+
+        They are in the order of the server, and not asked for again. Cancel-safe.
+
+        Raises:
+            ConnectError, TlsError, ResolveError, PeerError: There is no connection.
+            RpcError: The server has no reflection (UNIMPLEMENTED), or it failed.
+        """
+        await self._connector.get()
+        return await self._reflector.services()
+
     # ------------------------------------------------------------------------------------------- state
 
     @property

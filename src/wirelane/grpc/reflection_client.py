@@ -29,6 +29,9 @@ __all__ = ["Reflector"]
 
 logger = logging.getLogger("wirelane.grpc")
 
+# Files that are linked one after another where they do not link together; each time with all before.
+_MOST_KEPT = 100
+
 
 class Reflector:
     """What the server of one channel has told of its schema, kept as long as the channel.
@@ -59,6 +62,15 @@ class Reflector:
 
     def __repr__(self) -> str:
         return f"<Reflector of {self._origin}: {len(self._files)} files>"
+
+    async def services(self) -> list[str]:
+        """Return the names of all services, in the order of the server.
+
+        Raises:
+            RpcError, PeerError: As `whole`.
+        """
+        async with self._turn, self._conversation() as asking:
+            return list(await _Gathering(self, asking).services())
 
     async def whole(self) -> Schema:
         """Return the schema of all services that the server describes. Cancel-safe: what came is kept.
@@ -120,7 +132,7 @@ class _Gathering:
         self._origin = reflector._origin
 
     async def whole(self) -> Schema:
-        services = await self._services()
+        services = await self.services()
         if not services:
             raise SchemaError(f"{self._origin} lists no services")
         failures: list[str] = []
@@ -160,7 +172,7 @@ class _Gathering:
         # A name without a package is mostly the end of one; any other, mostly whole.
         refusal = await self._declare(name) if "." in name else None
         if self._files.file_of(name) is None:
-            services = await self._services()
+            services = await self.services()
             found = [name] if name in services else by_suffix(name, services)
             if len(found) > 1:
                 raise UsageError(
@@ -180,7 +192,7 @@ class _Gathering:
     async def _service_of_method(self, name: str) -> str | None:
         """Return the file of "pkg.Service.Method": a method by its other name."""
         service, _, method = name.rpartition(".")
-        services = await self._services()
+        services = await self.services()
         found = [service] if service in services else by_suffix(service, services) if service else []
         if len(found) != 1 or not method:
             return None
@@ -188,7 +200,8 @@ class _Gathering:
             await self._declare(found[0])
         return self._files.file_of(found[0])
 
-    async def _services(self) -> list[str]:
+    async def services(self) -> list[str]:
+        """Return the names of all services; asked for once."""
         if self._own._services is None:
             self._own._services = await self._asking.services()
         return self._own._services
@@ -289,25 +302,22 @@ class _Gathering:
     # -- linking ------------------------------------------------------------------------------------------------
 
     def _link(self, services: list[str]) -> Schema:
-        """Make the schema; leave out the services whose files contradict each other, if there are others."""
+        """Make the schema; leave out the services whose files contradict each other, or those of services before."""
         try:
             return Schema.from_set(self._files.build(), origin=self._origin)
         except SchemaError as error:
-            sound = [file for service in services if (file := self._sound(service)) is not None]
-            if not sound:
+            schema: Schema | None = None
+            kept: list[str] = []
+            for file in dict.fromkeys(self._files.file_of(service) for service in services):
+                if file is None or len(kept) >= _MOST_KEPT:
+                    continue
+                try:
+                    schema = Schema.from_set(self._files.build([*kept, file]), origin=self._origin)
+                except SchemaError:
+                    continue
+                kept.append(file)
+            if schema is None:
                 raise
-            schema = Schema.from_set(self._files.build(sound), origin=self._origin)
             left_out = ", ".join(name for name in services if name not in schema.services())
             logger.warning("%s: left out %s, whose files do not link: %s", self._origin, left_out, error)
             return schema
-
-    def _sound(self, service: str) -> str | None:
-        """Return the file of a service if it links with all that it imports."""
-        file = self._files.file_of(service)
-        if file is None:
-            return None
-        try:
-            Schema.from_set(self._files.build([file]), origin=self._origin)
-        except SchemaError:
-            return None
-        return file

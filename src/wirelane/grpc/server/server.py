@@ -90,6 +90,7 @@ class Server:
         self._router = Router()
         self._listening: Listening | None = None
         self._health = Health() if health else None
+        self._reflection: Reflection | None = None
         self._add_builtin_services(reflection=reflection)
         if not isinstance(services, Iterable):
             raise UsageError(f"services are several: grpc.Server([service]), not {services!r}")
@@ -101,7 +102,8 @@ class Server:
         if self._health is not None:
             builtin.append(self._health)
         if reflection:
-            builtin.append(Reflection(self._router.routes.values, self._schemas))
+            self._reflection = Reflection(self._router.routes.values, self._schemas)
+            builtin.append(self._reflection)
         for service in builtin:
             for method in service.methods():
                 self._router.add(
@@ -290,13 +292,21 @@ class Server:
             grace=grace,
             reuse_port=reuse_port,
             trace=self.trace,
-            prepare=self._load_schema if self._schema is None and self._schema_source is not None else None,
+            prepare=self._prepare if self._has_to_prepare() else None,
         )
         return self._listening
 
-    def _load_schema(self) -> None:
-        """Load what is not loaded yet: what does not compile must not wait for the first reflection request."""
+    def _has_to_prepare(self) -> bool:
+        unloaded = self._schema is None and self._schema_source is not None
+        return unloaded or (
+            self._reflection is not None and any(r.types for r in self._router.routes.values())
+        )
+
+    def _prepare(self) -> None:
+        """Do what takes long and what may be wrong, before the first request for reflection finds out."""
         _ = self.schema
+        if self._reflection is not None:
+            self._reflection.catalogue()
 
     async def serve(
         self, *addresses: str | Address, grace: float | None = None, reuse_port: bool = False

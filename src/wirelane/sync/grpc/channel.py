@@ -117,6 +117,17 @@ class Channel(ChannelFacade):
         """
         return run(self._inner.reflect, symbol)
 
+    def list_services(self) -> list[str]:
+        """Ask the server for the names of its services (server reflection), also of those that it does not describe.
+
+        They are in the order of the server, and not asked for again.
+
+        Raises:
+            ConnectError, TlsError, ResolveError, PeerError: There is no connection.
+            RpcError: The server has no reflection (UNIMPLEMENTED), or it failed.
+        """
+        return run(self._inner.list_services)
+
     @property
     def metadata(self) -> Metadata:
         """The metadata of every call; change it in place, or assign what `Metadata` takes."""
