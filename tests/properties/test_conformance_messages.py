@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +18,9 @@ from hypothesis import strategies as st
 from support.codec_support import sample
 from support.message_strategies import messages
 from wirelane.codec.dynamic import PoolTypes
+from wirelane.codec.formats import JSON
 from wirelane.codec.protobuf import descriptor_of
+from wirelane.errors import CodecError
 
 TYPES = {
     "protobuf_test_messages.proto3.TestAllTypesProto3": "test_messages_proto3",
@@ -22,6 +28,14 @@ TYPES = {
     "protobuf_test_messages.editions.TestAllTypesEdition2023": "test_messages_edition2023",
     "features.Features": "features",
 }
+# What is refused here and not by json_format, and the other way round: the lists of docs/schema.md.
+STRICTER = re.compile(
+    "expected base64|expected a number|expected a name or number|out of range for an enum|is closed and has no value"
+    "|expected a JSON object for|and nothing else|only one member of the oneof"
+)
+MORE = re.compile(
+    "NoneType|null is not allowed|repeated field \"null_list\"|no attribute 'null_value'|Can not find message descriptor"
+)
 each_type = pytest.mark.parametrize("name", TYPES)
 
 
@@ -92,3 +106,103 @@ def test_json_is_read_as_by_json_format(
     )
     codec = schema.dict_codec(name)
     assert octets(codec.to_message(schema.from_json(name, content))) == octets(message)
+
+
+# What may stand anywhere in JSON that somebody got wrong, or right in an unusual way.
+ODD_VALUES: list[Any] = [
+    None, True, False, 0, 1, -1, 2, 1.0, 1.5, -0.0, 2**31, 2**32, 2**63, 2**64, 2**53 + 1, 1e5, 1e19, 1e300, 3.5e38,
+    "", "0", "1", "-1", "1.0", "1.5", "1e2", "1e-2", "-0", "1e400", "9223372036854775807", "18446744073709551615",
+    "NaN", "Infinity", "-Infinity", "nan", "inf", "true", "false", "null", "FOO", "BAR", "MOO", "moo", "foo",
+    "FOREIGN_BAR", "NULL_VALUE", "AQI=", "AQI", "-_8=", "+/8", "A", "text", "\ud800",
+    "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.123456789-08:00", "2026-02-30T00:00:00Z", "2026-01-02t03:04:05z",
+    "1.5s", "-0.000000001s", "315576000001s", "1", "aB,c.dE", "a_b", "A",
+    [], [None], [1], ["1"], [[]], [{}], {}, {"a": 1}, {"c": "1"}, {"1": 1}, {"true": True}, {"": {}}, {"x": None},
+    {"@type": "type.googleapis.com/google.protobuf.Duration", "value": "1s"},
+    {"@type": "type.googleapis.com/google.protobuf.Empty"}, {"@type": "x/google.protobuf.Value", "value": None},
+    {"value": 1}, {"@type": ""}, {"@type": 5},
+]  # fmt: skip
+
+
+def places(content: Any) -> list[tuple[Any, Any]]:
+    """Every container and key of nested JSON."""
+    found: list[tuple[Any, Any]] = []
+    items = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in list(items):
+        found.append((content, key))
+        if isinstance(value, (dict, list)):
+            found += places(value)
+    return found
+
+
+@st.composite
+def odd_json(draw: st.DrawFn, name: str) -> Any:
+    """The JSON of a message, with one value changed, or one field added."""
+    schema = sample(TYPES[name])
+    json_names = draw(st.booleans())
+    content = json.loads(json.dumps(printed(name, draw(messages(schema, name)), json_names=json_names)))
+    value = copy.deepcopy(draw(st.sampled_from(ODD_VALUES)))
+    holders = places(content)
+    changed: bool = draw(st.booleans())
+    if holders and changed:
+        holder, key = draw(st.sampled_from(holders))
+        holder[key] = value
+    else:
+        field = draw(st.sampled_from(list(schema.message_descriptor(name).fields)))
+        content[field.json_name if json_names else field.name] = value
+    return content
+
+
+def compare(name: str, content: Any) -> None:
+    """Whether a message is read from JSON as by json_format, or refused as by it, but for the known differences."""
+    schema = sample(TYPES[name])
+    pool: Any = AnyPool(name)
+    theirs = schema.message_class(name)()
+    refused: Exception | None = None
+    try:
+        json_format.ParseDict(copy.deepcopy(content), theirs, descriptor_pool=pool)
+    except Exception as error:
+        refused = error
+    try:
+        ours = schema.dict_codec(name, JSON).to_message(content)
+    except CodecError as error:
+        assert refused or STRICTER.search(str(error)), error
+        return
+    if refused is not None:
+        assert MORE.search(str(refused)), refused
+    else:
+        assert octets(ours) == octets(theirs)
+
+
+@each_type
+@given(data=st.data())
+def test_odd_json_is_taken_or_refused_as_by_json_format(name: str, data: st.DataObject) -> None:
+    compare(name, data.draw(odd_json(name)))
+
+
+def forms(field: Any) -> tuple[Any, list[Callable[[Any], Any]]]:
+    """What makes a field different from others, and the places where a value may be wrong in it."""
+
+    def itself(value: Any) -> Any:
+        return value
+
+    kind = field.message_type or field.enum_type
+    what = (field.type, field.is_repeated, kind and kind.full_name, field.has_presence)
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        entry = field.message_type.fields_by_name
+        inside = {FieldDescriptor.TYPE_BOOL: "true"}.get(entry["key"].type, "1")
+        good: Any = {} if entry["value"].message_type is not None else "1"
+        return what, [itself, lambda value: {inside: value}, lambda value: {str(value): good}]
+    return what, [itself, lambda value: [value]]
+
+
+@each_type
+def test_every_kind_of_field_takes_and_refuses_what_json_format_does(name: str) -> None:
+    seen: set[Any] = set()
+    for field in sample(TYPES[name]).message_descriptor(name).fields:
+        what, wraps = forms(field)
+        if what not in seen:
+            seen.add(what)
+            for wrap in wraps:
+                for value in ODD_VALUES:
+                    compare(name, {field.json_name: wrap(copy.deepcopy(value))})
+    assert len(seen) > 25

@@ -10,12 +10,14 @@ from wirelane.codec.base import MessageCodec
 from wirelane.codec.betterproto import Acceleration, accelerate
 from wirelane.codec.details import StatusDetail, decode_status_details, encode_status_details
 from wirelane.codec.embedded import EmbeddedSchema
+from wirelane.codec.formats import DictFormat
+from wirelane.codec.nano import NanoDatetime, NanoTimedelta
 from wirelane.codec.registry import codec_for, decode, encode, register
 from wirelane.codec.schema import Schema
-from wirelane.codec.wellknown import NanoDatetime, NanoTimedelta
 
 __all__ = [
     "Acceleration",
+    "DictFormat",
     "EmbeddedSchema",
     "MessageCodec",
     "NanoDatetime",

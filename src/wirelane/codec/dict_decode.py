@@ -1,25 +1,22 @@
 """Protobuf messages into dicts: one generated function per message type.
 
-`Decoders.read_for(descriptor)` gives `read(message, depth)`. The rule of what comes out, and the only one: a
-field without presence is always there (0, "", b"", False, the first enum name, [], {}); a field with presence
-(messages, members of a oneof, `optional`, proto2) is there if it is set. Keys are proto names in the order of
-declaration (all members of a oneof stand where its first one does); then extensions as "[full.name]", if set.
+`Decoders.read_for(descriptor)` gives `read(message, depth)`, made for one `DictFormat`. As it is by default: a field
+without presence is always there (0, "", b"", False, the first enum name, [], {}); a field with presence (messages,
+members of a oneof, `optional`, proto2) is there if it is set. Keys are proto names in the order of declaration (all
+members of a oneof stand where its first one does); then extensions as "[full.name]", if set. Without `emit_defaults`
+there is what is set, as protobuf lists it.
 
 A float32 comes out with the fewest digits that mean the same float32 (123.22, not 123.22000122070312), except
 in lists of more than 64: vectors are not for reading, and this costs a microsecond a number.
 
-Hot path: the function is Python source made from the descriptor, as `dataclasses` does, because a dict
-display over attributes is twice as fast as any loop over closures that was tried. Names come from
-descriptors, which may come from a hostile server: they are only ever put into the source as attribute names
-after a test that they are identifiers, and as string literals by `repr`.
+Hot path: the function is source made from the descriptor (`source`), because a dict display over attributes is twice
+as fast as any loop over closures that was tried.
 """
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Callable
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FieldDescriptor
@@ -27,28 +24,40 @@ from google.protobuf.message import DecodeError
 
 from wirelane.codec.base import MAX_DEPTH, TOO_DEEP, Fault, index_step, key_step
 from wirelane.codec.dict_encode import TypeSource, plain_in_any
+from wirelane.codec.fill_rules import real_oneof
 from wirelane.codec.protobuf import descriptor_of
-from wirelane.codec.scalars import enum_names, shortest_float32
-from wirelane.codec.wellknown import READS, WRAPPERS, Read, read_wrapper
+from wirelane.codec.scalars import shortest_float32
+from wirelane.codec.source import Source, access
+from wirelane.codec.wellknown import SHORTCUT_SCOPE, WRAPPERS, Read, read_wrapper
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
+    from wirelane.codec.dialect import Dialect, Show
+    from wirelane.codec.formats import DictFormat
+
 __all__ = ["Decoders"]
 
-_ANY = "google.protobuf.Any"
-_FEW = 64
+_ANY: Final = "google.protobuf.Any"
+_FEW: Final = 64
+_INLINE_FIELDS: Final = 24  # of a message that is read where it stands, without a call
+_INLINE_LEVELS: Final = 2
+
+_Put: TypeAlias = Callable[[dict[str, Any], Any, int], None]
 
 
 class Decoders:
-    """The `read` of every message type that was used so far.
+    """The `read` of every message type that was used so far, for one format.
 
     Safe to share between threads: a type compiled twice at once gives two functions that do the same.
     """
 
-    def __init__(self, types: TypeSource) -> None:
+    def __init__(self, types: TypeSource, dialect: Dialect, form: DictFormat) -> None:
         self._types = types
         self._reads: dict[Descriptor, Read] = {}
+        self.puts = _Puts(self)
+        self.dialect = dialect
+        self.form = form
 
     def __repr__(self) -> str:
         return f"<Decoders of {len(self._reads)} types>"
@@ -60,23 +69,25 @@ class Decoders:
             read = self._reads[descriptor] = self._compile(descriptor)
         return read
 
+    def show(self, field: FieldDescriptor) -> Show | None:
+        """What becomes of a value that protobuf gives for a field that is no message."""
+        return self.dialect.show(field, self.form.enums == "number")
+
+    def name_of(self, field: FieldDescriptor) -> str:
+        """The key of a field."""
+        return field.json_name if self.form.json_names else field.name
+
     def _compile(self, descriptor: Descriptor) -> Read:
         name = descriptor.full_name
-        if name in READS:
-            return READS[name]
+        if name in self.dialect.reads:
+            return self.dialect.reads[name]
         if name in WRAPPERS:
-            return read_wrapper(descriptor)
+            return read_wrapper(self.show(descriptor.fields_by_name["value"]))
         if name == _ANY:
             return self._read_any
-        return _Source(self, descriptor).compile()
-
-    def convert_extensions(self, message: Any, out: dict[str, Any], depth: int) -> None:
-        """Add the extensions that are set in `message` to `out`."""
-        for field, value in type(message).ListFields(message):
-            if field.is_extension:
-                name = f"[{field.full_name}]"
-                # Rare enough to go without a compiled form.
-                out[name] = _convert(self, field, name)(value, depth)
+        if self.form.emit_defaults:
+            return _ReadSource(self, descriptor).compile()
+        return _read_set(self.puts, descriptor)
 
     def _read_any(self, message: Any, depth: int) -> dict[str, Any]:
         # The parser bounds what nests as messages; what nests as bytes is bounded here.
@@ -89,7 +100,7 @@ class Decoders:
         name = url.rpartition("/")[2]
         kind = self._types.find_message(name) if name else None
         if kind is None:
-            return {"@type": url, "value": data}
+            return {"@type": url, "value": self.dialect.show_octets(data)}
         try:
             inner = kind.FromString(data)
         except DecodeError as error:
@@ -101,182 +112,236 @@ class Decoders:
         return {"@type": url, **value}
 
 
-class _Source:
-    """The source of one `read`, and the objects that it refers to."""
+class _Puts(dict[FieldDescriptor, _Put]):
+    """`put(out, value, depth)` for single fields, each made when it is met first.
+
+    protobuf gives the same descriptor again as long as somebody holds it, which this does.
+    """
+
+    def __init__(self, decoders: Decoders) -> None:
+        super().__init__()
+        self._decoders = decoders
+
+    def __missing__(self, field: FieldDescriptor) -> _Put:
+        put = self[field] = _ReadSource(self._decoders, cast("Descriptor", field.containing_type)).put(field)
+        return put
+
+
+def _read_set(puts: _Puts, descriptor: Descriptor) -> Read:
+    """The read of what is set, in the order of field numbers."""
+    list_fields = message_factory.GetMessageClass(descriptor).ListFields
+
+    def read(message: Any, depth: int) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for field, value in list_fields(message):
+            puts[field](out, value, depth)
+        return out
+
+    return read
+
+
+def _read_extensions(puts: _Puts, descriptor: Descriptor) -> Callable[[Any, dict[str, Any], int], None]:
+    list_fields = message_factory.GetMessageClass(descriptor).ListFields
+
+    def read(message: Any, out: dict[str, Any], depth: int) -> None:
+        for field, value in list_fields(message):
+            if field.is_extension:
+                puts[field](out, value, depth)
+
+    return read
+
+
+class _ReadSource:
+    """The source of one `read`."""
 
     def __init__(self, decoders: Decoders, descriptor: Descriptor) -> None:
         self._decoders = decoders
         self._descriptor = descriptor
-        self._numbers = count()
         kind = message_factory.GetMessageClass(descriptor)
-        # Unbound: a field may be called HasField.
-        self._scope: dict[str, Any] = {
+        scope = {
+            # Unbound: a field may be called HasField.
             "has": kind.HasField,
             "which": kind.WhichOneof,
-            "shortest": shortest_float32,
-            "shortest_each": _shortest_each,
+            "Fault": Fault,
+            "find_in_list": _find_in_list,
+            "find_in_map": _find_in_map,
+            **SHORTCUT_SCOPE,
         }
+        self._source = Source(f"read {descriptor.full_name}", scope)
+        self._bound: dict[str, str] = {}
 
     def compile(self) -> Read:
         """The function."""
-        lines = self._body()
-        source = "def read(m, depth):\n" + "".join(f"    {line}\n" for line in lines)
-        code = compile(source, f"<read {self._descriptor.full_name}>", "exec")
-        exec(code, self._scope)  # noqa: S102 - names are tested, see the docstring of the module
-        read: Read = self._scope["read"]
+        read: Read = self._source.function("read(m, depth)", self._lines())
         return read
 
-    def _body(self) -> list[str]:
+    def put(self, field: FieldDescriptor) -> _Put:
+        """`put(out, v, depth)` for a field that is set."""
+        if not field.is_extension:
+            lines = self._put(field, self._decoders.name_of(field), "v")
+        else:
+            # A repeated one that was only looked at is listed, empty.
+            lines = _under(
+                f"if {'v' if field.is_repeated else True}:", self._put(field, f"[{field.full_name}]", "v")
+            )
+        put: _Put = self._source.function("put(out, v, depth)", lines)
+        return put
+
+    def _lines(self) -> list[str]:
         fields = list(self._descriptor.fields)
         leading = 0
-        while leading < len(fields) and not fields[leading].has_presence:
+        while leading < len(fields) and self._is_plain(fields[leading], 0):
             leading += 1
-        display = ", ".join(f"{field.name!r}: {self._value(field)}" for field in fields[:leading])
-        lines = [f"out = {{{display}}}"]
+        lines = [f"out = {self._display(fields[:leading], 'm', 0)}"]
         done: set[str] = set()
         for field in fields[leading:]:
-            oneof = field.containing_oneof
-            if oneof is not None and len(oneof.fields) > 1:
-                if oneof.name not in done:
-                    done.add(oneof.name)
-                    lines += self._members(oneof.name, list(oneof.fields))
-            elif field.has_presence:
-                lines.append(f"if has(m, {field.name!r}): out[{field.name!r}] = {self._value(field)}")
-            else:
-                lines.append(f"out[{field.name!r}] = {self._value(field)}")
+            oneof = real_oneof(field)
+            if oneof is None:
+                lines += self._field(field)
+            elif oneof not in done:
+                done.add(oneof)
+                # Not elif: Python nests those, and a schema may have a thousand members.
+                lines.append(f"set_ = which(m, {oneof!r})")
+                for each in self._descriptor.oneofs_by_name[oneof].fields:
+                    put = self._put(each, self._decoders.name_of(each), access("m", each.name))
+                    lines += _under(f"if set_ == {each.name!r}:", put)
         if self._descriptor.is_extendable:
-            lines.append(f"{self._bind(self._decoders.convert_extensions)}(m, out, depth)")
+            extensions = self._source.bind(_read_extensions(self._decoders.puts, self._descriptor))
+            lines.append(f"{extensions}(m, out, depth)")
         return [*lines, "return out"]
 
-    def _members(self, oneof: str, fields: list[FieldDescriptor]) -> list[str]:
-        # Not elif: Python nests those, and a schema may have a thousand members.
-        lines = [f"set_ = which(m, {oneof!r})"]
-        lines += [f"if set_ == {each.name!r}: out[{each.name!r}] = {self._value(each)}" for each in fields]
-        return lines
+    def _field(self, field: FieldDescriptor) -> list[str]:
+        lines = self._put(field, self._decoders.name_of(field), access("m", field.name))
+        return _under(f"if has(m, {field.name!r}):", lines) if field.has_presence else lines
 
-    def _bind(self, value: object) -> str:
-        name = f"x{next(self._numbers)}"
-        self._scope[name] = value
-        return name
+    def _put(self, field: FieldDescriptor, name: str, place: str) -> list[str]:
+        """The lines that put the value at `place` into `out`, a fault getting its path."""
+        kind = field.message_type
+        if kind is None or self._never_fails(field, 0):
+            if kind is not None and not field.is_repeated:
+                return [f"y = {place}", f"out[{name!r}] = {self._display(list(kind.fields), 'y', 1)}"]
+            return [f"out[{name!r}] = {self._value(field, place, 0)}"]
+        lines: list[str] = []
+        if kind.GetOptions().map_entry:
+            key = self._shown(self._decoders.dialect.show_key(kind.fields_by_name["key"]), "k")
+            # The entry of a map is a message of its own on the wire.
+            inner = cast("Descriptor", kind.fields_by_name["value"].message_type)
+            read, value = self._reading(inner, "depth + 2")
+            value = f"{{{key}: {value} for a in ({place},) for k in a for y in (a[k],)}}"
+            fault = f"find_in_map({read}, {place}, depth + 2)"
+        elif field.is_repeated:
+            read, value = self._reading(kind, "depth + 1")
+            value = f"[{value} for y in {place}[:]]"
+            fault = f"find_in_list({read}, {place}, depth + 1)"
+        else:
+            lines.append(f"y = {place}")
+            _, value = self._reading(kind, "depth + 1")
+            fault = "fault"
+        return [*lines, f"try: out[{name!r}] = {value}", f"except Fault as fault: raise {fault}.at({name!r})"]
 
-    def _value(self, field: FieldDescriptor) -> str:
-        """The expression for the value of a field as it comes out."""
-        name = field.name
-        plain = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
-        access = f"m.{name}" if plain else f"getattr(m, {name!r})"
-        if field.message_type is not None:
-            return f"{self._bind(_convert(self._decoders, field, name))}({access}, depth)"
-        if field.enum_type is not None:
-            # A number without a name stays one.
-            get = self._bind(enum_names(field.enum_type).get)
-            return f"[{get}(v, v) for v in {access}]" if field.is_repeated else f"{get}(v := {access}, v)"
-        if field.type == FieldDescriptor.TYPE_FLOAT:
-            return f"shortest_each({access}[:])" if field.is_repeated else f"shortest({access})"
-        # A slice of a repeated field is a list, and is twice as fast as list().
-        return f"{access}[:]" if field.is_repeated else access
+    def _reading(self, kind: Descriptor, depth: str) -> tuple[str, str]:
+        """The name of the read of a type, and the expression that reads the message `y` with it."""
+        name = self._bound.get(kind.full_name)
+        if name is None:
+            decoders = self._decoders
+            name = self._bound[kind.full_name] = self._source.later(lambda: decoders.read_for(kind))
+        call = f"{name}(y, {depth})"
+        shortcut = self._decoders.dialect.shortcuts.get(kind.full_name)
+        return name, f"{shortcut} else {call}" if shortcut else call
+
+    def _is_plain(self, field: FieldDescriptor, level: int) -> bool:
+        """Whether a field is always there, and an expression tells its value."""
+        return not field.has_presence and self._never_fails(field, level)
+
+    def _never_fails(self, field: FieldDescriptor, level: int) -> bool:
+        kind = field.message_type
+        if kind is not None and kind.GetOptions().map_entry:
+            kind = kind.fields_by_name["value"].message_type
+        return kind is None or self._is_flat(kind, level)
+
+    def _is_flat(self, kind: Descriptor, level: int) -> bool:
+        """Whether a message can be read where it stands: all its fields are always there, and none can fail."""
+        return (
+            self._decoders.form.emit_defaults
+            and level < _INLINE_LEVELS
+            and len(kind.fields) <= _INLINE_FIELDS
+            and not kind.is_extendable
+            and kind.full_name not in self._decoders.dialect.reads
+            and kind.full_name not in WRAPPERS
+            and kind.full_name != _ANY
+            and all(self._is_plain(field, level + 1) for field in kind.fields)
+        )
+
+    def _display(self, fields: list[FieldDescriptor], holder: str, level: int) -> str:
+        """The dict of plain fields."""
+        items = (
+            f"{self._decoders.name_of(each)!r}: {self._value(each, access(holder, each.name), level)}"
+            for each in fields
+        )
+        return f"{{{', '.join(items)}}}"
+
+    def _value(self, field: FieldDescriptor, place: str, level: int) -> str:
+        """The expression for a value that never fails."""
+        kind = field.message_type
+        if kind is None and not field.is_repeated:
+            return self._shown(self._decoders.show(field), place, field)
+        if kind is None:
+            show = self._decoders.show(field)
+            # A slice of a repeated field, here and elsewhere, is a list: twice as fast as list(), and as going through
+            # the field, whose iteration ends with an exception.
+            if show is None:
+                return f"{place}[:]"
+            if field.type == FieldDescriptor.TYPE_FLOAT and not self._decoders.dialect.is_json:
+                return f"{self._source.bind(_shortest_each)}({place}[:])"
+            return f"[{self._shown(show, 'e', field)} for e in {place}[:]]"
+        item = f"y{level}"
+        if not kind.GetOptions().map_entry:
+            return f"[{self._display(list(kind.fields), item, level + 1)} for {item} in {place}[:]]"
+        key_field, value_field = kind.fields_by_name["key"], kind.fields_by_name["value"]
+        key = self._shown(self._decoders.dialect.show_key(key_field), "k")
+        # Neither items() nor dict() of the field, which call Python for each entry.
+        if value_field.message_type is None:
+            shown = self._shown(self._decoders.show(value_field), "a[k]", value_field)
+            return f"{{{key}: {shown} for a in ({place},) for k in a}}"
+        shown = self._display(list(value_field.message_type.fields), item, level + 1)
+        return f"{{{key}: {shown} for a in ({place},) for k in a for {item} in (a[k],)}}"
+
+    def _shown(self, show: Show | None, place: str, field: FieldDescriptor | None = None) -> str:
+        if show is None:
+            return place
+        if field is None:
+            return f"{self._source.bind(show)}({place})"
+        kind = f"enum {field.enum_type.full_name}" if field.enum_type is not None else f"type {field.type}"
+        name = self._bound.get(kind)
+        if name is None:
+            name = self._bound[kind] = self._source.bind(show)
+        return f"{name}({place})"
 
 
-def _convert(decoders: Decoders, field: FieldDescriptor, name: str) -> Read:
-    """What is done with the value that upb gives for a field; `name` goes into the path of a fault."""
-    kind = field.message_type
-    if kind is not None and kind.GetOptions().map_entry:
-        entry = kind.fields_by_name["value"]
-        if entry.message_type is not None:
-            return _message_map(decoders, entry.message_type, name)
-        convert = _scalar_convert(entry)
-        return _scalar_map(convert) if convert is not None else lambda values, depth: dict(values.items())
-    if kind is not None:
-        make = _message_list if field.is_repeated else _message
-        return make(decoders, kind, name)
-    convert = _scalar_convert(field)
-    if convert is None:
-        return (lambda values, depth: list(values)) if field.is_repeated else (lambda value, depth: value)
-    return _each(convert) if field.is_repeated else _ignore_depth(convert)
+def _under(head: str, lines: list[str]) -> list[str]:
+    return [head, *(f"    {line}" for line in lines)]
 
 
 def _shortest_each(values: list[float]) -> list[float]:
-    return values if len(values) > _FEW else [shortest_float32(value) for value in values]
+    return values if len(values) > _FEW else list(map(shortest_float32, values))
 
 
-def _scalar_map(convert: Callable[[Any], Any]) -> Read:
-    return lambda values, depth: {key: convert(value) for key, value in values.items()}
+# Reading stops at a fault, and a comprehension does not tell where it was.
 
 
-def _each(convert: Callable[[Any], Any]) -> Read:
-    return lambda values, depth: list(map(convert, values))
-
-
-def _ignore_depth(convert: Callable[[Any], Any]) -> Read:
-    return lambda value, depth: convert(value)
-
-
-def _scalar_convert(field: FieldDescriptor) -> Callable[[Any], Any] | None:
-    if field.enum_type is not None:
-        names = enum_names(field.enum_type)
-        return lambda number: names.get(number, number)
-    if field.type == FieldDescriptor.TYPE_FLOAT:
-        return shortest_float32
-    return None
-
-
-# The type inside a field is looked up at first use, so recursive types and huge schemas are no matter.
-
-
-def _message(decoders: Decoders, kind: Descriptor, name: str) -> Read:
-    read: Read | None = None
-
-    def convert(value: Any, depth: int) -> Any:
-        nonlocal read
-        if read is None:
-            read = decoders.read_for(kind)
+def _find_in_list(read: Read, values: Any, depth: int) -> Fault:
+    for index, value in enumerate(values):
         try:
-            return read(value, depth + 1)
+            read(value, depth)
         except Fault as fault:
-            fault.at(name)
-            raise
-
-    return convert
+            return fault.at(index_step(index))
+    raise AssertionError("a message that could not be read can be read now")
 
 
-def _message_list(decoders: Decoders, kind: Descriptor, name: str) -> Read:
-    read: Read | None = None
-
-    def convert(values: Any, depth: int) -> list[Any]:
-        nonlocal read
-        if read is None:
-            read = decoders.read_for(kind)
-        inside = depth + 1
+def _find_in_map(read: Read, values: Any, depth: int) -> Fault:
+    for key in values:
         try:
-            return [read(value, inside) for value in values]
-        except Fault:
-            # Once more, to find which: the comprehension is what makes the good case fast.
-            for index, value in enumerate(values):
-                try:
-                    read(value, inside)
-                except Fault as fault:
-                    fault.at(index_step(index)).at(name)
-                    raise
-            raise
-
-    return convert
-
-
-def _message_map(decoders: Decoders, kind: Descriptor, name: str) -> Read:
-    read: Read | None = None
-
-    def convert(values: Any, depth: int) -> dict[Any, Any]:
-        nonlocal read
-        if read is None:
-            read = decoders.read_for(kind)
-        inside = depth + 2  # the entry of a map is a message of its own on the wire
-        out: dict[Any, Any] = {}
-        key: Any = None
-        try:
-            for key, value in values.items():
-                out[key] = read(value, inside)
+            read(values[key], depth)
         except Fault as fault:
-            fault.at(key_step(key)).at(name)
-            raise
-        return out
-
-    return convert
+            return fault.at(key_step(key))
+    raise AssertionError("a message that could not be read can be read now")

@@ -10,6 +10,7 @@ bounded by who reads it from the wire.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ from google.protobuf.message import DecodeError, EncodeError, Message
 
 from wirelane import protos
 from wirelane.codec.base import Fault, MessageCodec, nearest
+from wirelane.codec.dialect import JSON_VALUES, PYTHON_VALUES
 from wirelane.codec.dict_decode import Decoders
 from wirelane.codec.dict_encode import Encoders
+from wirelane.codec.formats import DICT, DictFormat
 from wirelane.codec.protobuf import descriptor_of, missing_required
 from wirelane.errors import CodecError, SchemaError, UsageError
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 __all__ = ["DictCodec", "DictCodecs", "PoolTypes", "bundled_pool"]
+
+_PARSE_ERRORS = (DecodeError, TypeError, ValueError)
 
 
 @cache
@@ -46,8 +51,11 @@ def bundled_pool() -> descriptor_pool.DescriptorPool:
 class PoolTypes:
     """Looks types up in a pool, and messages that are not there in `bundled_pool`."""
 
-    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
+    def __init__(
+        self, pool: descriptor_pool.DescriptorPool, message_names: Callable[[], Iterable[str]] = tuple
+    ) -> None:
         self.pool = pool
+        self.message_names = message_names
 
     def __repr__(self) -> str:
         return f"<PoolTypes of {self.pool!r}>"
@@ -82,31 +90,50 @@ class DictCodecs:
 
     Args:
         pool: The descriptors; files may be added as long as no message of them has been used.
+        message_names: Tells what messages there are, for errors.
     """
 
-    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
-        self._types = PoolTypes(pool)
-        self._encoders = Encoders(self._types)
-        self._decoders = Decoders(self._types)
-        self._codecs: dict[str, DictCodec] = {}
+    def __init__(
+        self, pool: descriptor_pool.DescriptorPool, message_names: Callable[[], Iterable[str]] = tuple
+    ) -> None:
+        self.types = PoolTypes(pool, message_names)
+        self._encoders = {
+            "python": Encoders(self.types, PYTHON_VALUES),
+            "json": Encoders(self.types, JSON_VALUES),
+        }
+        self._decoders: dict[DictFormat, Decoders] = {}
+        self._codecs: dict[tuple[str, DictFormat], DictCodec] = {}
 
     def __repr__(self) -> str:
         return f"<DictCodecs {len(self._codecs)} in use>"
 
-    def codec(self, full_name: str) -> DictCodec:
+    def codec(self, full_name: str, form: DictFormat = DICT) -> DictCodec:
         """The codec of a message type.
+
+        Args:
+            full_name: Of the type.
+            form: What its dicts look like.
 
         Raises:
             UsageError: No such message, in the pool or among the bundled ones.
             SchemaError: Its fields lead through more message types than protobuf's Python library can take.
         """
-        codec = self._codecs.get(full_name)
+        codec = self._codecs.get((full_name, form))
         if codec is None:
-            kind = self._types.find_message(full_name)
+            kind = self.types.find_message(full_name)
             if kind is None:
-                raise UsageError(f'no message "{full_name}" in the schema{nearest(full_name, self._codecs)}')
-            codec = self._codecs[full_name] = DictCodec(kind, self._encoders, self._decoders)
+                known = {name for name, _ in self._codecs}
+                raise UsageError(f'no message "{full_name}" in the schema{nearest(full_name, known)}')
+            codec = DictCodec(kind, self._encoders[form.values], self._decoders_of(form))
+            self._codecs[full_name, form] = codec
         return codec
+
+    def _decoders_of(self, form: DictFormat) -> Decoders:
+        decoders = self._decoders.get(form)
+        if decoders is None:
+            dialect = JSON_VALUES if form.values == "json" else PYTHON_VALUES
+            decoders = self._decoders[form] = Decoders(self.types, dialect, form)
+        return decoders
 
 
 class DictCodec:
@@ -117,12 +144,14 @@ class DictCodec:
         kind: The google.protobuf class in between.
     """
 
-    __slots__ = ("_fill", "_has_required", "_read", "kind", "name")
+    __slots__ = ("_fill", "_has_required", "_parse", "_read", "_serialize", "kind", "name")
 
     def __init__(self, kind: type[Message], encoders: Encoders, decoders: Decoders) -> None:
         descriptor = descriptor_of(kind)
         self.name: str = descriptor.full_name
         self.kind = kind
+        self._parse = kind.FromString
+        self._serialize = kind.SerializeToString
         self._fill = encoders.fill_for(descriptor)
         self._read = decoders.read_for(descriptor)
         self._has_required = _has_required(descriptor)
@@ -141,13 +170,12 @@ class DictCodec:
             CodecError: The value does not fit; `.path` names the field.
         """
         message = self.kind()
-        if value is not None:
+        if isinstance(value, Message):
+            self._check_type(value)
+            self.kind.MergeFromString(message, type(value).SerializePartialToString(value))
+        elif value is not None:
             try:
-                if isinstance(value, Message):
-                    self._check_type(value)
-                    self.kind.MergeFromString(message, type(value).SerializePartialToString(value))
-                else:
-                    self._fill(message, value, 0)
+                self._fill(message, value, 0)
             except Fault as fault:
                 raise fault.error() from fault.__cause__
         return message
@@ -158,15 +186,18 @@ class DictCodec:
         Raises:
             CodecError: The value does not fit, or a required field is missing; `.path` names the field.
         """
-        if isinstance(value, Message):
-            self._check_type(value)
-            message = value
+        if type(value) is dict:
+            message = self.kind()
+            try:
+                self._fill(message, value, 0)
+            except Fault as fault:
+                raise fault.error() from fault.__cause__
         else:
             message = self.to_message(value)
         if self._has_required:
             self._check_required(message)
         try:
-            return type(message).SerializeToString(message)
+            return self._serialize(message)
         except EncodeError as error:
             raise CodecError(f"{self.name} does not encode: {error}") from error
 
@@ -174,7 +205,7 @@ class DictCodec:
         """The dict, or what stands for a well-known type, of a message of this type.
 
         Raises:
-            CodecError: A well-known type holds what Python cannot, or an Any what does not parse.
+            CodecError: A well-known type holds what the format cannot, or an Any what does not parse.
         """
         try:
             return self._read(message, 0)
@@ -187,7 +218,16 @@ class DictCodec:
         Raises:
             CodecError: The bytes are no message of this type, or as in `to_value`.
         """
-        return self.to_value(self.parse(data))
+        try:
+            message = self._parse(data)
+        except _PARSE_ERRORS as error:
+            raise self._unreadable(data, error) from error
+        if self._has_required:
+            self._check_required(message)
+        try:
+            return self._read(message, 0)
+        except Fault as fault:
+            raise fault.error() from fault.__cause__
 
     def parse(self, data: bytes) -> Message:
         """The google.protobuf message of a serialized one.
@@ -196,9 +236,9 @@ class DictCodec:
             CodecError: The bytes are no message of this type, or a required field is missing.
         """
         try:
-            message = self.kind.FromString(data)
-        except (DecodeError, TypeError, ValueError) as error:
-            raise CodecError(f"{len(data)} bytes are no valid {self.name}: {_reason(error)}") from error
+            message = self._parse(data)
+        except _PARSE_ERRORS as error:
+            raise self._unreadable(data, error) from error
         if self._has_required:
             self._check_required(message)
         return message
@@ -206,6 +246,11 @@ class DictCodec:
     def message_codec(self) -> MessageCodec:
         """The pair of functions that calls use."""
         return MessageCodec(self.name, self.encode, self.decode)
+
+    def _unreadable(self, data: bytes, error: Exception) -> CodecError:
+        # upb: "Error parsing message with type 'x.Y': Wire format was corrupt".
+        reason = str(error).rpartition("': ")[2]
+        return CodecError(f"{len(data)} bytes are no valid {self.name}: {reason}")
 
     def _check_type(self, value: Message) -> None:
         # A Value or an Any would take a message of another type for content.
@@ -217,11 +262,6 @@ class DictCodec:
         path = missing_required(message)
         if path:
             raise CodecError(f"a required field of {self.name} is missing", path=path)
-
-
-def _reason(error: Exception) -> str:
-    # upb: "Error parsing message with type 'x.Y': Wire format was corrupt".
-    return str(error).rpartition("': ")[2]
 
 
 def _has_required(descriptor: Descriptor) -> bool:

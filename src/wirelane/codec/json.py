@@ -1,266 +1,222 @@
-"""Messages of a runtime schema as ProtoJSON, for people and the command line.
+"""The ProtoJSON mapping, value by value (https://protobuf.dev/programming-guides/json/).
 
-The mapping is that of protobuf: int64 as strings, bytes as base64, enums by name, well-known types in their
-JSON forms. The work is done by `google.protobuf.json_format`; added to it are errors with the path of the
-field and the nearest name, and an Any of an unknown type, which is {"@type": ..., "value": base64} instead of
-an error. This is not the hot path: calls go through `dict_encode` and `dict_decode`.
+In: 64-bit integers as numbers or strings, exponents where the value is whole, "NaN" and "Infinity", base64 of both
+alphabets, enums by name or number. Out: as google.protobuf.json_format writes it.
+
+Where json_format is more generous than the mapping this is not (docs/schema.md lists the cases): Python's spellings of
+numbers ("1_000", "inf", " 5"), true for a number, characters in base64 that are none. Well-known types are in
+`json_wellknown`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from base64 import b64encode, urlsafe_b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from decimal import Decimal
+from math import inf, isfinite, isnan, nan
+from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.wrappers_pb2 import BytesValue
 
-from wirelane.codec.base import (
-    MAX_DEPTH,
-    TOO_DEEP,
-    Fault,
-    describe_value,
-    index_step,
-    key_step,
-    nearest,
-    nearest_value,
-)
-from wirelane.codec.dict_encode import plain_in_any
-from wirelane.codec.dynamic import DictCodec, PoolTypes
-from wirelane.codec.protobuf import descriptor_of
-from wirelane.errors import CodecError
+from wirelane.codec.base import Fault, describe_value
+from wirelane.codec.scalars import Scalar, enum_names, six_digits
+from wirelane.codec.scalars import scalar_of as python_scalar_of
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import Descriptor
-    from google.protobuf.descriptor_pool import DescriptorPool
+    from google.protobuf.descriptor import EnumDescriptor
 
-__all__ = ["from_json", "to_json"]
+__all__ = ["bytes_of", "key_of", "key_shown", "scalar_of", "show_bytes", "shown"]
 
-_ANY: Final = "google.protobuf.Any"
-_PARSE_ERRORS: Final = (json_format.Error, AttributeError, KeyError, TypeError, ValueError)
-_FAILED: Final = re.compile(r"Failed to parse (\S+) field: ")
+_NULL: Final = "google.protobuf.NullValue"
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?")
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
-_AT: Final = re.compile(r'^(.*) at "?([^\s"]+)"?$', re.DOTALL)
+_DIGITS: Final = 400  # of a number in quotes: the largest double has 309 before the point
+_FLOAT32_MAX: Final = 3.4028234663852886e38
+_DOUBLE_MAX: Final = 1.7976931348623157e308
+_WORDS: Final = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
+
+_LARGE: Final = frozenset(
+    {
+        FieldDescriptor.TYPE_INT64,
+        FieldDescriptor.TYPE_SINT64,
+        FieldDescriptor.TYPE_SFIXED64,
+        FieldDescriptor.TYPE_UINT64,
+        FieldDescriptor.TYPE_FIXED64,
+    }
+)
+_FLOATS: Final = {FieldDescriptor.TYPE_FLOAT: _FLOAT32_MAX, FieldDescriptor.TYPE_DOUBLE: _DOUBLE_MAX}
 
 
-def to_json(
-    codec: DictCodec, types: PoolTypes, value: Any, *, emit_defaults: bool = False, json_names: bool = False
-) -> Any:
-    """What `json.dumps` can write, for whatever `codec.to_message` takes.
-
-    Args:
-        codec: Of the message type.
-        types: What an Any may hold.
-        value: A dict, a message, or None for an empty one.
-        emit_defaults: Write fields without presence even where they hold their default.
-        json_names: Write lowerCamelCase names instead of those of the .proto file.
-
-    Raises:
-        CodecError: The value does not fit, or has no JSON form.
-    """
-    message = codec.to_message(value)
-    _each_unknown(message, types, _wrap)
-    try:
-        return json_format.MessageToDict(
-            message,
-            preserving_proto_field_name=not json_names,
-            always_print_fields_with_no_presence=emit_defaults,
-            descriptor_pool=cast("DescriptorPool", _AnyPool(types)),
-        )
-    except (json_format.Error, DecodeError, TypeError, ValueError) as error:
-        raise CodecError(f"{codec.name} has no JSON form: {error}") from error
+# In.
 
 
-def from_json(codec: DictCodec, types: PoolTypes, content: Any) -> Any:
-    """The dict, as `codec.decode` would give it, of parsed ProtoJSON; both kinds of names are accepted.
-
-    Raises:
-        CodecError: The content does not fit; `.path` names the field.
-    """
-    message = codec.kind()
-    if content is None:
-        return codec.to_value(message)
-    try:
-        _check_shape(types, descriptor_of(codec.kind), content, 0)
-    except Fault as fault:
-        raise fault.error() from None
-    try:
-        json_format.ParseDict(content, message, descriptor_pool=cast("DescriptorPool", _AnyPool(types)))
-    except _PARSE_ERRORS as error:
-        raise _explain(error) from error
-    _each_unknown(message, types, _unwrap)
-    return codec.to_value(message)
+def scalar_of(field: FieldDescriptor) -> Scalar:
+    """The rule for the elements of a field that is no message."""
+    python = python_scalar_of(field)
+    if field.enum_type is not None:
+        return Scalar(frozenset(), _enum_check(field.enum_type, python.check))
+    if field.type in _FLOATS:
+        limit = _FLOATS[field.type]
+        return Scalar(frozenset({float, int}), _float_check(python.check), limit)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return Scalar(frozenset(), bytes_of)
+    if field.type in (FieldDescriptor.TYPE_BOOL, FieldDescriptor.TYPE_STRING):
+        return Scalar(python.exact, _named(python.check, field.type == FieldDescriptor.TYPE_STRING))
+    return Scalar(python.exact, _int_check(python.check))
 
 
-class _AnyPool:
-    """What json_format asks a pool for: the type inside an Any. Unknown ones pass as BytesValue."""
+def key_of(field: FieldDescriptor) -> Scalar:
+    """The rule for the keys of a map, which JSON has as strings."""
+    scalar = scalar_of(field)
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return Scalar(frozenset(), _bool_key)
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return scalar
 
-    def __init__(self, types: PoolTypes) -> None:
-        self._types = types
+    def check(key: Any) -> Any:
+        if not isinstance(key, str):
+            raise Fault(f"expected a JSON string for a key, not {describe_value(key)}")
+        return scalar.check(key)
 
-    def FindMessageTypeByName(self, full_name: str) -> Descriptor:  # noqa: N802 - protobuf's name
-        return descriptor_of(self._types.find_message(full_name) or BytesValue)
-
-
-def _wrap(holder: Any) -> None:
-    if not holder.type_url:
-        holder.type_url = "type.googleapis.com/"
-    holder.value = BytesValue(value=holder.value).SerializeToString()
-
-
-def _unwrap(holder: Any) -> None:
-    holder.value = BytesValue.FromString(holder.value).value
+    return Scalar(frozenset(), check)
 
 
-def _each_unknown(message: Message, types: PoolTypes, change: Callable[[Any], None]) -> bool:
-    """Change each Any of an unknown type, at any depth; True if there was one.
-
-    For json_format they hold their bytes as a BytesValue, whose JSON form is base64 under "value".
-    """
-    if message.DESCRIPTOR.full_name == _ANY:
-        return _each_unknown_in_any(message, types, change)
-    changed = False
-    for field, value in message.ListFields():
-        kind = field.message_type
-        if kind is None:
-            continue
-        if kind.GetOptions().map_entry:
-            inner = list(value.values()) if kind.fields_by_name["value"].message_type is not None else []
-        else:
-            inner = list(value) if field.is_repeated else [value]
-        for each in inner:
-            changed |= _each_unknown(each, types, change)
-    return changed
+def _bool_key(key: Any) -> bool:
+    if key not in ("true", "false"):
+        raise Fault(f'expected "true" or "false" for a key, not {describe_value(key)}')
+    return bool(key == "true")
 
 
-def _each_unknown_in_any(holder: Any, types: PoolTypes, change: Callable[[Any], None]) -> bool:
-    if not holder.type_url and not holder.value:
-        return False
-    kind = types.find_message(_type_name(holder.type_url))
-    if kind is None:
-        change(holder)
-        return True
-    try:
-        inner = kind.FromString(holder.value)
-    except DecodeError:
-        return False  # for json_format to complain of
-    if not _each_unknown(inner, types, change):
-        return False
-    holder.value = inner.SerializePartialToString()
-    return True
+def _named(check: Callable[[Any], Any], is_string: bool) -> Callable[[Any], Any]:
+    name, kind = ("a JSON string", str) if is_string else ("true or false", bool)
+
+    def checked(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise Fault(f"expected {name}, not {describe_value(value)}")
+        return check(value)
+
+    return checked
 
 
-def _type_name(url: str) -> str:
-    return url.rpartition("/")[2]
+def _int_check(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def checked(value: Any) -> Any:
+        if isinstance(value, str):
+            value = _whole(value)
+        elif isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return check(value)
+
+    return checked
 
 
-def _check_shape(types: PoolTypes, descriptor: Descriptor, content: Any, depth: int) -> None:
-    """Find unknown names, and wrong objects or lists: json_format's words for them are poor."""
-    if plain_in_any(descriptor) and descriptor.full_name != _ANY:
-        _check_depth(content, depth)
-        return
-    if not isinstance(content, Mapping):
-        raise Fault(f"expected a JSON object for {descriptor.full_name}, not {describe_value(content)}")
-    if depth > MAX_DEPTH:
-        raise Fault(TOO_DEEP)
-    if descriptor.full_name == _ANY:
-        _check_any(types, content, depth)
-        return
-    by_json_name = {field.json_name: field for field in descriptor.fields}
-    for name, value in content.items():
-        field = descriptor.fields_by_name.get(name) or by_json_name.get(name)
-        if field is not None:
-            if value is not None:
-                _check_field(types, field, value, depth, name)
-        elif not (isinstance(name, str) and name.startswith("[") and descriptor.is_extendable):
-            hint = nearest(name, descriptor.fields_by_name)
-            raise Fault(f'{descriptor.full_name} has no field "{name}"{hint}').at(str(name))
+def _whole(text: str) -> int:
+    """The integer that a string is, with a fraction of zeros or an exponent at most."""
+    found = _NUMBER.fullmatch(text) if len(text) <= _DIGITS else None
+    if not found:
+        raise Fault(f"expected an integer, not {describe_value(text)}")
+    if not found[1] and not found[2]:
+        return int(text)
+    number = Decimal(text)
+    # No integer of protobuf has more digits; and no memory is taken for those of 1e999999999.
+    if number.adjusted() > 40 or number != number.to_integral_value():
+        raise Fault(f"expected an integer, not {describe_value(text)}")
+    return int(number)
 
 
-def _check_depth(content: Any, depth: int) -> None:
-    """Bound what nests inside a Struct: each level is at least two messages."""
-    if depth > MAX_DEPTH:
-        raise Fault(TOO_DEEP)
-    if isinstance(content, Mapping):
-        content = content.values()
-    elif not isinstance(content, (list, tuple)):
-        return
-    for each in content:
-        _check_depth(each, depth + 2)
-
-
-def _check_any(types: PoolTypes, content: Mapping[str, Any], depth: int) -> None:
-    if not content:
-        return
-    url = content.get("@type")
-    if not isinstance(url, str):
-        raise Fault('an Any needs the full name of its type under "@type"')
-    kind = types.find_message(_type_name(url))
-    if kind is None:
-        if not isinstance(content.get("value"), str) or len(content) > 2:
-            raise Fault(f'the type "{_type_name(url)}" is not in the schema: give base64 under "value"')
-        return
-    descriptor = descriptor_of(kind)
-    if not plain_in_any(descriptor):
-        _check_shape(
-            types, descriptor, {key: each for key, each in content.items() if key != "@type"}, depth + 1
-        )
-    elif set(content) != {"@type", "value"}:
-        raise Fault(f'an Any of {descriptor.full_name} has its content under "value" and nothing else')
-
-
-def _check_field(types: PoolTypes, field: FieldDescriptor, value: Any, depth: int, name: str) -> None:
-    steps: Iterable[tuple[str, Any]] = (("", value),)
-    element = field
-    try:
-        if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            if not isinstance(value, Mapping):
-                raise Fault(f"expected a JSON object for a map, not {describe_value(value)}")
-            steps = ((key_step(key), item) for key, item in value.items())
-            element = field.message_type.fields_by_name["value"]
-        elif field.is_repeated:
-            if not isinstance(value, (list, tuple)):
-                raise Fault(f"expected a JSON array, not {describe_value(value)}")
-            steps = ((index_step(index), item) for index, item in enumerate(value))
-        for step, item in steps:
-            try:
-                _check_element(types, element, item, depth)
-            except Fault as fault:
-                if step:
-                    fault.at(step)
-                raise
-    except Fault as fault:
-        fault.at(name)
-        raise
-
-
-def _check_element(types: PoolTypes, field: FieldDescriptor, value: Any, depth: int) -> None:
-    if field.message_type is not None:
-        _check_shape(types, field.message_type, value, depth + 1)
-    elif field.enum_type is not None and isinstance(value, str):
-        names = field.enum_type.values_by_name
-        # A number in quotes is a number.
-        if value not in names and not value.lstrip("-").isdecimal():
+def _float_check(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def checked(value: Any) -> Any:
+        if isinstance(value, str):
+            word = _WORDS.get(value)
+            if word is not None:
+                return word
+            if len(value) > _DIGITS or not _NUMBER.fullmatch(value):
+                raise Fault(f"expected a number, not {describe_value(value)}")
+            value = float(value)
+        number = check(value)
+        if not isfinite(number):
             raise Fault(
-                f'{field.enum_type.full_name} has no value "{value}"{nearest_value(value, list(names))}'
+                'expected a number; "NaN", "Infinity" and "-Infinity" are strings, and others out of range'
             )
-    elif field.type == FieldDescriptor.TYPE_STRING and not isinstance(value, str):
-        raise Fault(f"expected a JSON string, not {describe_value(value)}")
-    elif field.type == FieldDescriptor.TYPE_BYTES and isinstance(value, str) and not _BASE64.fullmatch(value):
-        # json_format drops what is not base64, without a word.
+        return number
+
+    return checked
+
+
+def bytes_of(value: Any) -> bytes:
+    """The bytes that a string in base64 stands for, or Fault."""
+    if not isinstance(value, str) or not _BASE64.fullmatch(value):
         raise Fault(f"expected base64, not {describe_value(value)}")
+    try:
+        return urlsafe_b64decode(value.rstrip("=").replace("+", "-").replace("/", "_") + "==")
+    except Base64Error:
+        raise Fault(f"expected base64, not {describe_value(value)}") from None
 
 
-def _explain(error: Exception) -> CodecError:
-    """json_format tells the path at the end of its text, below the name of the message, or not at all.
+def _enum_check(kind: EnumDescriptor, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    known = frozenset(kind.values_by_name)
+    is_null = kind.full_name == _NULL
 
-    Without it there are the names of the fields that it came through.
-    """
-    whole = str(error).split("\n")[0]
-    text = _FAILED.sub("", whole).rstrip(".")
-    found = _AT.match(text)
-    if found:
-        return CodecError(found[1], path=found[2].partition(".")[2])
-    return CodecError(text, path=".".join(_FAILED.findall(whole)))
+    def checked(value: Any) -> Any:
+        if value is None and is_null:
+            return 0
+        if isinstance(value, str):
+            # A number in quotes is a number.
+            if value not in known and len(value) <= _DIGITS and _INTEGER.fullmatch(value):
+                value = int(value)
+        elif isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return check(value)
+
+    return checked
+
+
+# Out.
+
+
+def shown(field: FieldDescriptor, numbers: bool) -> Callable[[Any], Any] | None:
+    """What becomes of a value of this field, as protobuf gives it; None where it stays."""
+    if field.type in _LARGE:
+        return str
+    if field.enum_type is not None:
+        if numbers:
+            return None
+        if field.enum_type.full_name == _NULL:
+            return lambda number: None
+        names = enum_names(field.enum_type)
+        return lambda number: names.get(number, number)
+    return _SHOWN.get(field.type)
+
+
+def key_shown(field: FieldDescriptor) -> Callable[[Any], Any] | None:
+    """The same for the keys of a map."""
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return lambda key: "true" if key else "false"
+    return None if field.type == FieldDescriptor.TYPE_STRING else str
+
+
+def _double_shown(value: float) -> Any:
+    # x - x is 0 for what is finite, and NaN for all else.
+    return value if value - value == 0.0 else _word(value)
+
+
+def _float_shown(value: float) -> Any:
+    return six_digits(value) if value - value == 0.0 else _word(value)
+
+
+def _word(value: float) -> str:
+    return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def show_bytes(value: bytes) -> str:
+    """Bytes in base64."""
+    return b64encode(value).decode("ascii")
+
+
+_SHOWN: Final[dict[int, Callable[[Any], Any]]] = {
+    FieldDescriptor.TYPE_DOUBLE: _double_shown,
+    FieldDescriptor.TYPE_FLOAT: _float_shown,
+    FieldDescriptor.TYPE_BYTES: show_bytes,
+}

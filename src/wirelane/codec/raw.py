@@ -7,7 +7,7 @@ from typing import Final
 from wirelane.codec.base import MessageCodec, describe_value
 from wirelane.errors import CodecError
 
-__all__ = ["RAW", "find_codec"]
+__all__ = ["RAW", "find_codec", "raw_codec"]
 
 
 def _encode(value: object) -> bytes:
@@ -24,6 +24,11 @@ def _decode(data: bytes) -> bytes:
 
 RAW: Final = MessageCodec("bytes", _encode, _decode)
 """Takes bytes, bytearray, memoryview, and None for an empty message; gives bytes."""
+
+
+def raw_codec(name: str) -> MessageCodec:
+    """RAW for the messages of a type that has this name."""
+    return MessageCodec(name, _encode, _decode)
 
 
 def find_codec(message_type: type) -> MessageCodec | None:

@@ -22,7 +22,16 @@ from wirelane.codec.base import Fault, describe_int, describe_value, nearest_val
 if TYPE_CHECKING:
     from google.protobuf.descriptor import EnumDescriptor
 
-__all__ = ["Scalar", "enum_names", "scalar_of", "shortest_float32"]
+__all__ = [
+    "Scalar",
+    "check_bytes",
+    "check_string",
+    "enum_names",
+    "scalar_of",
+    "shortest_float32",
+    "shown",
+    "six_digits",
+]
 
 _FLOAT32_MAX: Final = 3.4028234663852886e38
 # Halfway to the next power of two: from here on rounding gives infinity (IEEE 754, round to nearest even).
@@ -47,13 +56,15 @@ class Scalar:
     """What one kind of field accepts.
 
     Attributes:
-        exact: Values of exactly these types may be stored without a check; the store itself refuses numbers
-            that are out of range.
+        exact: Values of exactly these types may be stored without a check; the store itself refuses integers
+            that are out of range, and text that is not Unicode.
         check: Any other value, or one that the store refused: the value to store, or `Fault`.
+        limit: Numbers may be stored without a check only within plus and minus this; None for no such bound.
     """
 
     exact: frozenset[type]
     check: Callable[[Any], Any]
+    limit: float | None = None
 
 
 def scalar_of(field: FieldDescriptor) -> Scalar:
@@ -101,7 +112,8 @@ def _check_bool(value: Any) -> bool:
     raise Fault(f"expected a bool, not {describe_value(value)}")
 
 
-def _check_string(value: Any) -> str:
+def check_string(value: Any) -> str:
+    """The str that protobuf takes for a value, or `Fault`."""
     if not isinstance(value, str):
         raise Fault(f"expected a str, not {describe_value(value)}")
     text = str.__str__(value)
@@ -112,7 +124,8 @@ def _check_string(value: Any) -> str:
     return text
 
 
-def _check_bytes(value: Any) -> bytes:
+def check_bytes(value: Any) -> bytes:
+    """The bytes that protobuf takes for a value, or `Fault`."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     hint = "; pass bytes, for example text.encode()" if isinstance(value, str) else ""
@@ -152,6 +165,7 @@ def enum_names(kind: EnumDescriptor) -> dict[int, str]:
     return names
 
 
+_HALF_UNIT_SQUARED: Final = 2.0**-50
 _WHOLE: Final = 1e6  # whole numbers up to here have no digits to lose
 _NORMAL: Final = ("%.6g", "%.7g", "%.8g")
 _SUBNORMAL: Final = ("%.1g", "%.2g", "%.3g", "%.4g", "%.5g", *_NORMAL)
@@ -161,6 +175,14 @@ _pack_float32 = Struct("<f").pack
 
 def shortest_float32(value: float) -> float:
     """The float with the fewest digits that is the same float32: 123.22 rather than 123.22000122070312."""
+    # Two decimals, or four of a small number: unique below these bounds, as neighbours are nearer than the next decimal.
+    if -1e4 < value < 1e4:
+        scale = 1e4 if -100.0 < value < 100.0 else 100.0
+        short = round(value * scale) / scale
+        off = short - value
+        # Nearer than half a unit in the last place of 24 bits, which is 2**-25 of the value or more.
+        if off * off < value * value * _HALF_UNIT_SQUARED:
+            return short
     if value.is_integer() and -_WHOLE <= value <= _WHOLE:
         return value
     if value - value != 0.0:
@@ -174,11 +196,35 @@ def shortest_float32(value: float) -> float:
     return float(f"{value:.9g}")
 
 
-# A float is in no `exact` set of TYPE_FLOAT: protobuf stores 1e40 as infinity without a word.
+def six_digits(value: float) -> float:
+    """As `shortest_float32`, but with at least six digits, as protobuf prints a float: it shows in 1e-45 only.
+
+    The value is finite.
+    """
+    if not -_LEAST_NORMAL < value < _LEAST_NORMAL or not value:
+        return shortest_float32(value)
+    packed = _pack_float32(value)
+    for digits in _NORMAL:
+        short = float(digits % value)
+        if _pack_float32(short) == packed:
+            return short
+    return float(f"{value:.9g}")
+
+
+def shown(field: FieldDescriptor, numbers: bool) -> Callable[[Any], Any] | None:
+    """What becomes of a value of this field, as protobuf gives it; None where it stays."""
+    if field.enum_type is not None and not numbers:
+        names = enum_names(field.enum_type)
+        # A number without a name stays one.
+        return lambda number: names.get(number, number)
+    return shortest_float32 if field.type == FieldDescriptor.TYPE_FLOAT else None
+
+
 _PLAIN: Final = {
     FieldDescriptor.TYPE_DOUBLE: Scalar(frozenset({float, int}), _check_double),
-    FieldDescriptor.TYPE_FLOAT: Scalar(frozenset(), _check_float),
+    # protobuf stores 1e40 as infinity without a word.
+    FieldDescriptor.TYPE_FLOAT: Scalar(frozenset({float, int}), _check_float, _FLOAT32_MAX),
     FieldDescriptor.TYPE_BOOL: Scalar(frozenset({bool}), _check_bool),
-    FieldDescriptor.TYPE_STRING: Scalar(frozenset({str}), _check_string),
-    FieldDescriptor.TYPE_BYTES: Scalar(frozenset({bytes}), _check_bytes),
+    FieldDescriptor.TYPE_STRING: Scalar(frozenset({str}), check_string),
+    FieldDescriptor.TYPE_BYTES: Scalar(frozenset({bytes}), check_bytes),
 }

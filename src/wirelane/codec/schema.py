@@ -16,10 +16,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import Message
 
-from wirelane.codec import json as protojson
 from wirelane.codec.base import MessageCodec
-from wirelane.codec.dynamic import DictCodec, DictCodecs, PoolTypes
+from wirelane.codec.dynamic import DictCodec, DictCodecs
+from wirelane.codec.formats import DICT, JSON, Codec, DictFormat, Enums, format_of
 from wirelane.codec.protobuf import message_codec
+from wirelane.codec.raw import raw_codec
 from wirelane.core.limits import Limits
 from wirelane.errors import UsageError
 from wirelane.schema import Descriptors
@@ -57,8 +58,8 @@ class Schema(Descriptors):
         limits: Limits | None = None,
     ) -> None:
         super().__init__(data, origin=origin, limits=limits)
-        self._dicts = DictCodecs(self.pool)
-        self._codecs: dict[str, MessageCodec] = {}
+        self._dicts = DictCodecs(self.pool, self._message_names)
+        self._codecs: dict[tuple[str, Codec | None], MessageCodec] = {}
         self._modules: tuple[ModuleType, ...] = ()
 
     @classmethod
@@ -125,7 +126,7 @@ class Schema(Descriptors):
         """The dict codecs of all messages; `codec` is the way to one of them."""
         return self._dicts
 
-    def codec(self, message_name: str) -> MessageCodec:
+    def codec(self, message_name: str, codec: Codec | None = None) -> MessageCodec:
         """What calls use for a message type.
 
         `encode` takes a dict, a google.protobuf message of this type from any pool, or None for an empty
@@ -133,25 +134,36 @@ class Schema(Descriptors):
 
         Args:
             message_name: The full name, "pkg.Message".
+            codec: "dict", "json", "raw" (bytes in and out), or a `DictFormat`. None is "dict", or the messages of the
+                module that the schema was made from.
 
         Raises:
-            UsageError: There is no such message; the error names the nearest.
+            UsageError: There is no such message; the error names the nearest. Or no such codec.
         """
-        codec = self._codecs.get(message_name)
-        if codec is None:
-            dicts = self.dict_codec(message_name)
-            kind = self._typed_class(dicts.name)
-            codec = dicts.message_codec() if kind is None else _typed_codec(dicts, kind)
-            self._codecs[message_name] = codec
-        return codec
+        found = self._codecs.get((message_name, codec))
+        if found is None:
+            found = self._codecs[message_name, codec] = self._make_codec(message_name, codec)
+        return found
 
-    def dict_codec(self, message_name: str) -> DictCodec:
+    def _make_codec(self, message_name: str, codec: Codec | None) -> MessageCodec:
+        form = format_of("dict" if codec is None else codec)
+        if form is None:
+            return raw_codec(self.message_descriptor(message_name).full_name)
+        dicts = self.dict_codec(message_name, form)
+        kind = self._typed_class(dicts.name) if codec is None else None
+        return dicts.message_codec() if kind is None else _typed_codec(dicts, kind)
+
+    def dict_codec(self, message_name: str, form: DictFormat = DICT) -> DictCodec:
         """The dict codec of a message type, also where messages decode as those of a module.
 
+        Args:
+            message_name: The full name, "pkg.Message".
+            form: What its dicts look like.
+
         Raises:
             UsageError: There is no such message; the error names the nearest.
         """
-        return self._dicts.codec(self.message_descriptor(message_name).full_name)
+        return self._dicts.codec(self.message_descriptor(message_name).full_name, form)
 
     def encode(self, message_name: str, value: Any) -> bytes:
         """Serialize a dict, a message, or None for an empty one.
@@ -162,19 +174,42 @@ class Schema(Descriptors):
         """
         return self.dict_codec(message_name).encode(value)
 
-    def decode(self, message_name: str, data: bytes) -> Any:
+    def decode(
+        self,
+        message_name: str,
+        data: bytes,
+        *,
+        json_names: bool = False,
+        emit_defaults: bool = True,
+        enums: Enums = "name",
+    ) -> Any:
         """Parse to a dict, or, for a well-known type, to what stands for it.
 
-        Fields without presence are always there, fields with presence if they are set.
+        Args:
+            message_name: The full name, "pkg.Message".
+            data: A serialized message.
+            json_names: Keys are lowerCamelCase names instead of those of the .proto file.
+            emit_defaults: Fields without presence are there even where they hold their default. Fields with presence
+                are there if they are set, in any case.
+            enums: As "name" or "number".
 
         Raises:
             UsageError: There is no such message.
             CodecError: The bytes are no message of this type.
         """
-        return self.dict_codec(message_name).decode(data)
+        form = DICT
+        if json_names or not emit_defaults or enums != "name":
+            form = DictFormat(json_names=json_names, emit_defaults=emit_defaults, enums=enums)
+        return self.dict_codec(message_name, form).decode(data)
 
     def to_json(
-        self, message_name: str, value: Any, *, emit_defaults: bool = False, json_names: bool = False
+        self,
+        message_name: str,
+        value: Any,
+        *,
+        emit_defaults: bool = False,
+        json_names: bool = False,
+        enums: Enums = "name",
     ) -> Any:
         """The ProtoJSON form, ready for `json.dumps`, of what `encode` takes.
 
@@ -183,18 +218,14 @@ class Schema(Descriptors):
             value: A dict, a message, or None for an empty one.
             emit_defaults: Write fields without presence even where they hold their default.
             json_names: Write lowerCamelCase names instead of those of the .proto file.
+            enums: Write them as "name" or "number".
 
         Raises:
             UsageError: There is no such message.
-            CodecError: The value does not fit, or has no JSON form.
+            CodecError: The value does not fit, or has no JSON form; `.path` names the field.
         """
-        return protojson.to_json(
-            self.dict_codec(message_name),
-            PoolTypes(self.pool),
-            value,
-            emit_defaults=emit_defaults,
-            json_names=json_names,
-        )
+        form = DictFormat(values="json", emit_defaults=emit_defaults, json_names=json_names, enums=enums)
+        return self.dict_codec(message_name, form).to_value(self.dict_codec(message_name).to_message(value))
 
     def from_json(self, message_name: str, content: Any) -> Any:
         """The dict, as `decode` gives it, of ProtoJSON that `json.loads` has read.
@@ -203,7 +234,10 @@ class Schema(Descriptors):
             UsageError: There is no such message.
             CodecError: The content does not fit; `.path` names the field.
         """
-        return protojson.from_json(self.dict_codec(message_name), PoolTypes(self.pool), content)
+        return self.dict_codec(message_name).to_value(self.dict_codec(message_name, JSON).to_message(content))
+
+    def _message_names(self) -> list[str]:
+        return [name for name, kind in self._symbol_table().items() if kind == "message"]
 
     def _typed_class(self, full_name: str) -> type[Message] | None:
         for module in self._modules:
