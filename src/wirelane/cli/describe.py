@@ -137,4 +137,8 @@ def _texts(known: Schema, symbol: str) -> list[str]:
 
 def _text(known: Schema, symbol: str, name: str) -> str:
     file = known.file_containing_symbol(name.replace("/", "."))
-    return f"// {name}, in {file}\n\n{known.proto_text(symbol).strip()}"
+    text = f"// {name}, in {file}\n\n{known.proto_text(symbol).strip()}"
+    if known.find_symbol(symbol)[0] != "message":
+        return text
+    extensions = [known.extension(name, number).full_name for number in known.extension_numbers(name)]
+    return "\n\n".join([text, *(_text(known, each, each) for each in extensions)])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
 
 from wirelane.schema.comments import plain
 from wirelane.schema.descriptions import (
@@ -19,7 +20,8 @@ from wirelane.schema.descriptions import (
     OneofDescription,
     ServiceDescription,
 )
-from wirelane.schema.paths import locate
+from wirelane.schema.options import option_values
+from wirelane.schema.paths import Path, locate
 from wirelane.schema.render import KINDS, proto_text
 
 if TYPE_CHECKING:
@@ -52,26 +54,41 @@ class _Describer:
     def __init__(self, descriptors: Descriptors) -> None:
         self._descriptors = descriptors
 
-    def _comment(self, file: str, full_name: str) -> str:
-        path, _ = locate(self._descriptors.file_proto(file), full_name)
-        return self._comment_at(file, path)
+    def _find(self, file: str, full_name: str) -> tuple[Path, Message]:
+        path, chain = locate(self._descriptors.file_proto(file), full_name)
+        return path, chain[-1]
 
-    def _comment_at(self, file: str, path: tuple[int, ...]) -> str:
-        return plain(self._descriptors.comments(file).leading(path))
+    def _said(self, file: str, path: Path, proto: Any) -> dict[str, Any]:
+        """Return what every description has: the comments around an element, and its options.
+
+        Those of the linked descriptor lack the features of editions.
+        """
+        comments = self._descriptors.comments(file)
+        detached, _, trailing = comments.around(path)
+        return {
+            "comment": plain(comments.leading(path)),
+            "trailing": plain(trailing),
+            "detached": tuple(plain(block) for block in detached),
+            "options": option_values(proto.options, self._descriptors.pool),
+        }
 
     def service(self, service: ServiceDescriptor) -> ServiceDescription:
+        file = service.file.name
+        path, proto = self._find(file, service.full_name)
         return ServiceDescription(
             name=service.full_name,
-            file=service.file.name,
+            file=file,
             methods=tuple(
                 self.method(method, types=False) for method in self._descriptors.methods(service.full_name)
             ),
-            comment=self._comment(service.file.name, service.full_name),
             deprecated=service.GetOptions().deprecated,
             text=proto_text(self._descriptors, service.full_name),
+            **self._said(file, path, proto),
         )
 
     def method(self, method: MethodInfo, *, types: bool) -> MethodDescription:
+        service = self._descriptors.service_descriptor(method.service)
+        path, proto = self._find(service.file.name, f"{service.full_name}.{method.name}")
         return MethodDescription(
             name=method.name,
             path=method.path,
@@ -83,38 +100,44 @@ class _Describer:
             output_type=method.output_type,
             request=self.message(self._descriptors.message_descriptor(method.input_type), types=types),
             response=self.message(self._descriptors.message_descriptor(method.output_type), types=types),
-            comment=method.comment,
             deprecated=method.deprecated,
             text=proto_text(self._descriptors, method.full_name),
+            **self._said(service.file.name, path, proto),
         )
 
     def message(self, message: Descriptor, *, types: bool) -> MessageDescription:
         file = message.file.name
-        path, chain = locate(self._descriptors.file_proto(file), message.full_name)
-        proto = chain[-1]
+        path, proto = self._find(file, message.full_name)
         assert isinstance(proto, descriptor_pb2.DescriptorProto)
         return MessageDescription(
             name=message.full_name,
             file=file,
             fields=tuple(
-                self.field(item, proto.field[item.index], self._comment_at(file, (*path, 2, item.index)))
+                self.field(item, proto.field[item.index], file, (*path, 2, item.index))
                 for item in message.fields
             ),
             oneofs=tuple(
                 OneofDescription(
                     oneof.name,
                     tuple(item.name for item in oneof.fields),
-                    self._comment_at(file, (*path, 8, oneof.index)),
+                    **self._said(file, (*path, 8, oneof.index), proto.oneof_decl[oneof.index]),
                 )
                 for oneof in message.oneofs
                 if not _is_synthetic(proto, oneof.index)
             ),
             nested=self._nested(message),
             types=self._types(message) if types else (),
-            comment=self._comment_at(file, path),
+            extensions=self._extensions(message),
             deprecated=message.GetOptions().deprecated,
             text=proto_text(self._descriptors, message.full_name),
+            **self._said(file, path, proto),
         )
+
+    def _extensions(self, message: Descriptor) -> tuple[FieldDescription, ...]:
+        if not message.is_extendable:
+            return ()
+        found = self._descriptors.pool.FindAllExtensions(message)
+        return tuple(self.extension(item) for item in sorted(found, key=lambda item: item.number))
 
     def _nested(self, message: Descriptor) -> tuple[MessageDescription | EnumDescription, ...]:
         messages = [
@@ -146,7 +169,8 @@ class _Describer:
 
     def enum(self, enum: EnumDescriptor) -> EnumDescription:
         file = enum.file.name
-        path, _ = locate(self._descriptors.file_proto(file), enum.full_name)
+        path, proto = self._find(file, enum.full_name)
+        assert isinstance(proto, descriptor_pb2.EnumDescriptorProto)
         return EnumDescription(
             name=enum.full_name,
             file=file,
@@ -154,26 +178,26 @@ class _Describer:
                 EnumValueDescription(
                     value.name,
                     value.number,
-                    self._comment_at(file, (*path, 2, value.index)),
-                    value.GetOptions().deprecated,
+                    deprecated=value.GetOptions().deprecated,
+                    **self._said(file, (*path, 2, value.index), proto.value[value.index]),
                 )
                 for value in enum.values
             ),
             closed=enum.is_closed,
-            comment=self._comment_at(file, path),
             deprecated=enum.GetOptions().deprecated,
             text=proto_text(self._descriptors, enum.full_name),
+            **self._said(file, path, proto),
         )
 
     def extension(self, extension: FieldDescriptor) -> FieldDescription:
         file = self._descriptors.file_containing_symbol(extension.full_name)
-        path, chain = locate(self._descriptors.file_proto(file), extension.full_name)
-        proto = chain[-1]
+        path, proto = self._find(file, extension.full_name)
         assert isinstance(proto, descriptor_pb2.FieldDescriptorProto)
         return self.field(
             extension,
             proto,
-            self._comment_at(file, path),
+            file,
+            path,
             name=extension.full_name,
             text=proto_text(self._descriptors, extension.full_name),
         )
@@ -182,7 +206,8 @@ class _Describer:
         self,
         item: FieldDescriptor,
         proto: descriptor_pb2.FieldDescriptorProto,
-        comment: str,
+        file: str,
+        path: Path,
         *,
         name: str | None = None,
         text: str = "",
@@ -207,9 +232,9 @@ class _Describer:
             json_name=item.json_name,
             packed=item.is_packed,
             extendee=_owner(item) if item.is_extension else None,
-            comment=comment,
             deprecated=item.GetOptions().deprecated,
             text=text,
+            **self._said(file, path, proto),
         )
 
 

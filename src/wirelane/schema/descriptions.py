@@ -1,8 +1,12 @@
 """The values that `Descriptors.describe` gives: plain, frozen, for people, completion, forms and JSON.
 
-`to_dict()` gives JSON-able data, and `str()` gives the symbol as .proto text. Messages refer to other types by full name
-and hold them, each once, in `types`, so that a message that contains itself, or a thousand that contain each other,
-stay finite.
+`to_dict()` gives JSON-able data (its shape stands in docs/schema.md, and is kept), and `str()` gives the symbol as
+.proto text. Messages refer to other types by full name and hold them, each once, in `types`, so that a message that
+contains itself, or a thousand that contain each other, stay finite.
+
+All of them have what the .proto file says around the element: `comment` stands above it (or behind it, if nothing is
+above), `trailing` behind it, and `detached` are the blocks above that are set apart. `options` are those that are set, by
+the names that a .proto file has for them ("deprecated", "(google.api.http)"), their values as protobuf's JSON has them.
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ def _plain_value(value: object) -> object:
         return value.to_dict()
     if isinstance(value, (list, tuple)):
         return [_plain_value(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain_value(item) for name, item in value.items()}
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, Cardinality):
@@ -64,6 +70,9 @@ class EnumValueDescription(_Described):
     number: int
     comment: str = ""
     deprecated: bool = False
+    trailing: str = ""
+    detached: tuple[str, ...] = ()
+    options: dict[str, object] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return f"{self.name} = {self.number}"
@@ -112,6 +121,9 @@ class FieldDescription(_Described):
     extendee: str | None = None
     comment: str = ""
     deprecated: bool = False
+    trailing: str = ""
+    detached: tuple[str, ...] = ()
+    options: dict[str, object] = field(default_factory=dict, hash=False)
     text: str = field(default="", repr=False, compare=False)
 
     def __str__(self) -> str:
@@ -137,6 +149,9 @@ class OneofDescription(_Described):
     name: str
     fields: tuple[str, ...]
     comment: str = ""
+    trailing: str = ""
+    detached: tuple[str, ...] = ()
+    options: dict[str, object] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return f"oneof {self.name} {{ {', '.join(self.fields)} }}"
@@ -152,6 +167,9 @@ class EnumDescription(_Described):
     closed: bool = False
     comment: str = ""
     deprecated: bool = False
+    trailing: str = ""
+    detached: tuple[str, ...] = ()
+    options: dict[str, object] = field(default_factory=dict, hash=False)
     text: str = field(default="", repr=False, compare=False)
     symbol: str = "enum"
 
@@ -166,6 +184,7 @@ class MessageDescription(_Described):
         fields: In the order of the .proto file.
         oneofs: Without those that `optional` makes.
         nested: Messages and enums declared inside, described in turn.
+        extensions: Those that the schema knows, by number; their names are full ones.
         types: Every other message and enum that its fields lead to, however far away, sorted by name, each once
             and with empty `types` of its own.
         comment: What the .proto file says about it.
@@ -178,8 +197,12 @@ class MessageDescription(_Described):
     oneofs: tuple[OneofDescription, ...] = ()
     nested: tuple[MessageDescription | EnumDescription, ...] = ()
     types: tuple[MessageDescription | EnumDescription, ...] = ()
+    extensions: tuple[FieldDescription, ...] = ()
     comment: str = ""
     deprecated: bool = False
+    trailing: str = ""
+    detached: tuple[str, ...] = ()
+    options: dict[str, object] = field(default_factory=dict, hash=False)
     text: str = field(default="", repr=False, compare=False)
     symbol: str = "message"
 
@@ -200,6 +223,9 @@ class MethodDescription(_Described):
     response: MessageDescription
     comment: str = ""
     deprecated: bool = False
+    trailing: str = ""
+    detached: tuple[str, ...] = ()
+    options: dict[str, object] = field(default_factory=dict, hash=False)
     text: str = field(default="", repr=False, compare=False)
     symbol: str = "method"
 
@@ -213,6 +239,9 @@ class ServiceDescription(_Described):
     methods: tuple[MethodDescription, ...]
     comment: str = ""
     deprecated: bool = False
+    trailing: str = ""
+    detached: tuple[str, ...] = ()
+    options: dict[str, object] = field(default_factory=dict, hash=False)
     text: str = field(default="", repr=False, compare=False)
     symbol: str = "service"
 

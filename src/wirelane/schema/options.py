@@ -1,4 +1,4 @@
-"""Options of descriptors, written as .proto syntax: `deprecated = true`, `(pkg.option) = { a: 1 }`."""
+"""Options of descriptors, written as .proto syntax: `deprecated = true`, `(pkg.option) = { a: 1 }`; or as data."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, cast
 
-from google.protobuf import message_factory, text_encoding, text_format
+from google.protobuf import json_format, message_factory, text_encoding, text_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor_pool import DescriptorPool
 
-__all__ = ["option_texts", "quoted"]
+__all__ = ["option_texts", "option_values", "quoted"]
 
 # What the compiler makes of other syntax, and writes by itself.
 _IMPLIED: Final = {"map_entry", "uninterpreted_option"}
@@ -40,6 +40,33 @@ def option_texts(
             if text is not None:
                 path = (field.number, index) if field.is_repeated else (field.number,)
                 yield path, f"{name} = {text}"
+
+
+def option_values(options: Message, pool: DescriptorPool) -> dict[str, object]:
+    """Return the options that are set as JSON-able data: "deprecated" or "(pkg.option)", and what it is set to.
+
+    Values of messages are as protobuf's JSON has them, with the names of the .proto file; enums are names. Bytes are
+    bytes. Custom options that `pool` does not know are left out.
+    """
+    found: dict[str, object] = {}
+    for field, value in _in_pool(options, pool).ListFields():
+        if field.name in _IMPLIED and not field.is_extension:
+            continue
+        name = f"({field.full_name})" if field.is_extension else field.name
+        if field.is_repeated:
+            found[name] = [_value_data(field, one, pool) for one in value]
+        else:
+            found[name] = _value_data(field, value, pool)
+    return found
+
+
+def _value_data(field: FieldDescriptor, value: object, pool: DescriptorPool) -> object:
+    if isinstance(value, Message):
+        return json_format.MessageToDict(value, preserving_proto_field_name=True, descriptor_pool=pool)
+    if field.enum_type is not None:
+        known = field.enum_type.values_by_number.get(cast("int", value))
+        return known.name if known is not None else value
+    return value
 
 
 def _in_pool(options: Message, pool: DescriptorPool) -> Message:

@@ -134,9 +134,9 @@ class _Renderer:
     def file(self) -> None:
         file = self._file
         if file.syntax == "editions":
-            self._put(
-                (14,), f'edition = "{descriptor_pb2.Edition.Name(file.edition).removeprefix("EDITION_")}";'
-            )
+            # The compiler files the statement under `syntax`, whichever of the two it is.
+            edition = descriptor_pb2.Edition.Name(file.edition).removeprefix("EDITION_")
+            self._put((12,), f'edition = "{edition}";')
         else:
             self._put((12,), f'syntax = "{file.syntax or "proto2"}";')
         if file.package:

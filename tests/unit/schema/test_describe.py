@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import re
+import sysconfig
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +16,7 @@ from support.schema_support import ORDERS, PROTO2, schema
 from wirelane import protos
 from wirelane.core.method import Cardinality
 from wirelane.errors import UsageError
-from wirelane.schema import Descriptors
+from wirelane.schema import Descriptors, load
 from wirelane.schema.descriptions import (
     EnumDescription,
     FieldDescription,
@@ -20,6 +24,9 @@ from wirelane.schema.descriptions import (
     MethodDescription,
     ServiceDescription,
 )
+
+# Where the .proto files of googleapis-common-protos are.
+GOOGLEAPIS = sysconfig.get_path("purelib")
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +207,164 @@ def test_the_demo_is_described_whole() -> None:
 def test_unknown_symbols_name_the_nearest(orders: Descriptors, symbol: str) -> None:
     with pytest.raises(UsageError, match="did you mean"):
         orders.describe(symbol)
+
+
+ANNOTATED = """\
+syntax = "proto2";
+package shop;
+import "google/api/annotations.proto";
+import "google/protobuf/descriptor.proto";
+
+extend google.protobuf.FieldOptions {
+  optional Rule rule = 50001;
+  repeated string tags = 50002;
+  optional bytes raw = 50003;
+}
+message Rule { optional int64 most = 1; optional Level level = 2; enum Level { LOW = 0; HIGH = 1; } }
+
+// Apart.
+
+// Also apart.
+
+// Above.
+message Order {
+  option deprecated = true;
+  // Above the field.
+  optional string id = 1 [(rule) = { most: 5 level: HIGH }, (tags) = "a", (tags) = "b", (raw) = "\\000", ctype = CORD]; // Behind it.
+  repeated int32 numbers = 2 [packed = true, json_name = "NUM"];
+  extensions 100 to 199;
+  oneof kind {
+    option (strict) = true;
+    // In the oneof.
+    string a = 3;
+  }
+}
+extend google.protobuf.OneofOptions { optional bool strict = 50001; }
+extend Order {
+  // A ribbon.
+  optional string ribbon = 101;
+}
+enum State { option allow_alias = true; NEW = 0; FRESH = 0; OLD = 1 [deprecated = true, (note) = "gone"]; }
+extend google.protobuf.EnumValueOptions { optional string note = 50001; }
+message Box { extend Order { optional Box box = 102; } }
+service Shop {
+  option (google.api.default_host) = "shop.example.com";
+  // Finds.
+  rpc Find(Order) returns (Order) {
+    option idempotency_level = NO_SIDE_EFFECTS;
+    option (google.api.http) = { get: "/v1/orders/{id}" additional_bindings { post: "/v1/find" body: "*" } };
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def annotated() -> Descriptors:
+    text = ANNOTATED.replace("annotations.proto", "client.proto", 1)
+    text = text.replace(
+        'import "google/api/client', 'import "google/api/annotations.proto";\nimport "google/api/client'
+    )
+    return Descriptors.from_set(load({"shop.proto": text}, import_paths=[GOOGLEAPIS]).data)
+
+
+def test_options_are_data_by_the_names_of_the_proto(annotated: Descriptors) -> None:
+    found = fields(annotated, "shop.Order")
+    assert found["id"].options == {
+        "ctype": "CORD",
+        "(shop.rule)": {"most": "5", "level": "HIGH"},
+        "(shop.tags)": ["a", "b"],
+        "(shop.raw)": b"\0",
+    }
+    assert found["numbers"].options == {"packed": True}
+    assert (found["numbers"].packed, found["numbers"].json_name) == (True, "NUM")
+    order = annotated.describe("shop.Order")
+    assert isinstance(order, MessageDescription)
+    assert (order.deprecated, order.options) == (True, {"deprecated": True})
+    assert order.oneofs[0].options == {"(shop.strict)": True}
+    state = annotated.describe("shop.State")
+    assert isinstance(state, EnumDescription)
+    assert (state.options, state.values[2].options) == (
+        {"allow_alias": True},
+        {"deprecated": True, "(shop.note)": "gone"},
+    )
+
+
+def test_options_of_services_and_methods_tell_what_google_annotates(annotated: Descriptors) -> None:
+    service = annotated.describe("shop.Shop")
+    assert isinstance(service, ServiceDescription)
+    assert service.options == {"(google.api.default_host)": "shop.example.com"}
+    assert service.methods[0].options == {
+        "idempotency_level": "NO_SIDE_EFFECTS",
+        "(google.api.http)": {
+            "get": "/v1/orders/{id}",
+            "additional_bindings": [{"post": "/v1/find", "body": "*"}],
+        },
+    }
+    assert (
+        json.loads(json.dumps(annotated.describe("shop.Order").to_dict()))["fields"][0]["options"][
+            "(shop.raw)"
+        ]
+        == "AA=="
+    )
+
+
+def test_comments_are_told_by_where_they_stand(annotated: Descriptors) -> None:
+    order = annotated.describe("shop.Order")
+    assert isinstance(order, MessageDescription)
+    assert (order.detached, order.comment, order.trailing) == (("Apart.", "Also apart."), "Above.", "")
+    identity = order.fields[0]
+    assert (identity.comment, identity.trailing, identity.detached) == ("Above the field.", "Behind it.", ())
+
+
+def test_extensions_of_a_message_are_described_with_it(annotated: Descriptors) -> None:
+    order = annotated.describe("shop.Order")
+    assert isinstance(order, MessageDescription)
+    assert [(item.name, item.number, item.extendee, item.comment) for item in order.extensions] == [
+        ("shop.ribbon", 101, "shop.Order", "A ribbon."),
+        ("shop.Box.box", 102, "shop.Order", ""),
+    ]
+
+
+def test_editions_are_told_by_what_their_features_mean() -> None:
+    descriptors = schema((Path(__file__).parents[2] / "protos" / "edition.proto").read_text())
+    found = fields(descriptors, "edition.Sample")
+    assert (found["explicit_number"].presence, found["implicit_number"].presence) == (True, False)
+    assert found["implicit_number"].options == {"features": {"field_presence": "IMPLICIT"}}
+    assert found["delimited"].kind == "group"
+    closed = descriptors.describe("edition.Closed")
+    assert isinstance(closed, EnumDescription)
+    assert (closed.closed, closed.options) == (True, {"features": {"enum_type": "CLOSED"}})
+
+
+SHAPES = {
+    "service": "symbol name file methods",
+    "method": "symbol name path service cardinality client_streaming server_streaming input_type output_type request response",
+    "message": "symbol name file fields oneofs nested types extensions",
+    "enum": "symbol name file values closed",
+    "field": "name number kind type repeated key value oneof presence optional required default values json_name packed extendee",
+    "oneof": "name fields",
+    "value": "name number",
+}
+ABOUT = {"comment", "trailing", "detached", "options", "deprecated"}
+
+
+def test_the_shape_of_the_json_is_the_documented_one(annotated: Descriptors) -> None:
+    service: Any = annotated.describe("shop.Shop").to_dict()
+    method = service["methods"][0]
+    message = method["request"]
+    enum: Any = annotated.describe("shop.State").to_dict()
+    found = {
+        "service": service,
+        "method": method,
+        "message": message,
+        "enum": enum,
+        "field": message["fields"][0],
+        "oneof": message["oneofs"][0],
+        "value": enum["values"][0],
+    }
+    document = (Path(__file__).parents[3] / "docs" / "schema.md").read_text()
+    for kind, names in SHAPES.items():
+        about = ABOUT - {"deprecated"} if kind == "oneof" else ABOUT
+        assert set(found[kind]) == {*names.split(), *about}, kind
+        (row,) = [line for line in document.splitlines() if line.startswith(f"| {kind} |")]
+        assert set(re.findall(r"`(\w+)`", row)) == set(names.split()), kind

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sysconfig
+from pathlib import Path
+
 import pytest
 from google.protobuf import descriptor_pb2
 from hypothesis import given, settings
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from support.schema_support import ORDERS, PROTO2, SAMPLES, schema, without_positions
 from wirelane import protos
 from wirelane.errors import SchemaError, UsageError
-from wirelane.schema import Descriptors
+from wirelane.schema import Descriptors, load
 
 
 def comments_of(descriptors: Descriptors, name: str) -> dict[tuple[int, ...], tuple[str, ...]]:
@@ -50,8 +53,6 @@ def test_every_file_of_our_own_sets_comes_back(name: protos.SetName) -> None:
         file: before.proto_text(file) for file in before.files() if not file.startswith("google/protobuf/")
     }
     for file in after:
-        from wirelane.schema import load
-
         again = Descriptors.from_set(load(after).data)
         assert without_positions(again.file_bytes(file)) == without_positions(before.file_bytes(file))
 
@@ -187,3 +188,25 @@ def test_any_order_of_members_comes_back(body: str) -> None:
     assert without_positions(after.file_bytes("mixed.proto")) == without_positions(
         before.file_bytes("mixed.proto")
     )
+
+
+GOOGLEAPIS = Path(sysconfig.get_path("purelib"))
+ROOT = Path(__file__).resolve().parents[3]
+TREES = {
+    "googleapis": (GOOGLEAPIS / "google", GOOGLEAPIS),
+    "protos": (ROOT / "protos", ROOT / "protos"),
+    "tests": (ROOT / "tests" / "protos", ROOT / "tests" / "protos"),
+    "benchmarks": (ROOT / "benchmarks" / "bench.proto", ROOT / "benchmarks"),
+}
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_whole_trees_of_others_come_back_with_their_comments(tree: str) -> None:
+    source, root = TREES[tree]
+    before = Descriptors.from_set(load(source, import_paths=[root]).data)
+    names = [name for name in before.files() if not name.startswith("google/protobuf/")]
+    assert len(names) >= {"googleapis": 60}.get(tree, 1)
+    after = Descriptors.from_set(load({name: before.proto_text(name) for name in names}).data)
+    for name in names:
+        assert without_positions(after.file_bytes(name)) == without_positions(before.file_bytes(name)), name
+        assert comments_of(after, name) == comments_of(before, name), name
