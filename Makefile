@@ -64,5 +64,5 @@ system-packages: ## install the servers and proxies of others that tests speak t
 	@tools/system_packages.sh
 
 clean: ## remove environments, caches and builds
-	rm -rf .venv .venv-3.* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-3.* .venv-betterproto build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

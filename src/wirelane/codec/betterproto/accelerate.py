@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 from types import ModuleType, TracebackType
 from typing import Any, Final, Self
 
-from wirelane.codec.betterproto.plans import FASTER, base_of, is_message, obstacle, plan_of
+from wirelane.codec.betterproto.obstacles import FASTER
+from wirelane.codec.betterproto.plans import base_of, is_message, obstacle, plan_of
 from wirelane.codec.glue import Glue, Unplannable, glue_of
 from wirelane.errors import UsageError
 

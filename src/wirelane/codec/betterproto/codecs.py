@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
 from wirelane.codec.base import MessageCodec, describe_value
-from wirelane.codec.betterproto.plans import is_message, plan_of
-from wirelane.codec.glue import Glue, Unplannable, glue_of
+from wirelane.codec.betterproto import older, plans
+from wirelane.codec.glue import Glue, Plan, Unplannable, glue_of
 from wirelane.errors import CodecError
 
 __all__ = ["find_codec"]
 
-_LIBRARIES = ("betterproto2", "betterproto")
-
 
 def find_codec(message_type: type) -> MessageCodec | None:
     """The codec of a subclass of betterproto2.Message or betterproto.Message."""
-    for library in _LIBRARIES:
-        base = getattr(sys.modules.get(library), "Message", None)
-        if isinstance(base, type) and issubclass(message_type, base):
-            return _codec(message_type)
-    return None
-
-
-def _codec(kind: Any) -> MessageCodec:
-    if is_message(kind):
-        try:
-            return _glue_codec(kind, glue_of(plan_of(kind)))
-        except Unplannable:
-            pass  # it does what it does in its own way
-    return _own_codec(kind)
+    if plans.is_message(message_type):
+        plan_of: Callable[[type], Plan] = plans.plan_of
+    elif older.is_message(message_type):
+        plan_of = older.plan_of
+    else:
+        return None
+    try:
+        return _glue_codec(message_type, glue_of(plan_of(message_type)))
+    except Unplannable:
+        return _own_codec(message_type)  # it does what it does in its own way
 
 
 def _glue_codec(kind: Any, glue: Glue) -> MessageCodec:

@@ -1,8 +1,6 @@
 """betterproto2's classes as plans: what their dataclass fields say, and what keeps a class from being one.
 
-A class is planned if nothing in it has its own idea of how messages are read and written. What is overridden is
-looked for by name; a `__post_init__` may be there if it is one that the compiler writes for what is deprecated,
-since it does nothing but warn. A message inside whose class is not planned is opaque: bytes on the wire,
+A message inside whose class is not planned, because it has ways of its own, is opaque: bytes on the wire,
 `bytes(message)` and `parse` at the ends.
 """
 
@@ -10,21 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import inspect
 import sys
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any, Final
 
 from google.protobuf.empty_pb2 import Empty
 
 from wirelane.codec.betterproto.names import enumeration, field_name, message_name
+from wirelane.codec.betterproto.obstacles import obstacle_of, warns_when_made
 from wirelane.codec.glue import Enumeration, Field, Making, Plan, Unplannable
 
-__all__ = ["FASTER", "base_of", "described", "is_message", "obstacle", "plan_of"]
-
-FASTER: Final = "wirelane_faster"
-"""What methods have that `accelerate` has put in the place of the library's."""
+__all__ = ["base_of", "described", "is_message", "obstacle", "plan_of"]
 
 _ATTRIBUTE: Final = "__wirelane_plan__"
 
@@ -48,7 +42,6 @@ _RELIED_ON: Final = (
     "__setattr__",
 )
 _UNKNOWN: Final = "_unknown_fields"
-_WARNS: Final = frozenset({"warnings", "warn", "DeprecationWarning", "super", "__post_init__", "is_set"})
 
 
 def _base() -> type | None:
@@ -94,47 +87,7 @@ def described(kind: Any) -> Plan:
 
 def obstacle(kind: type) -> str:
     """What keeps a class from being planned, whatever its fields are; empty if nothing does."""
-    base = _base()
-    if base is None or not dataclasses.is_dataclass(kind):
-        return "is no dataclass"
-    for name in _RELIED_ON:
-        found = inspect.getattr_static(kind, name)
-        if found is not inspect.getattr_static(base, name) and not hasattr(found, FASTER):
-            return f"has a {name} of its own"
-    if not _is_made(inspect.getattr_static(kind, "__init__")):
-        return "has an __init__ of its own"
-    post_init = inspect.getattr_static(kind, "__post_init__")
-    if post_init is not inspect.getattr_static(base, "__post_init__") and not _only_warns(post_init):
-        return "has a __post_init__ of its own"
-    for field in dataclasses.fields(kind):
-        found = inspect.getattr_static(kind, field.name, None)
-        if hasattr(type(found), "__set__") and not inspect.ismemberdescriptor(found):
-            return f"has a property {field.name}"
-    return ""
-
-
-def _is_made(init: Any) -> bool:
-    """Whether an __init__ was made by `dataclasses` or pydantic."""
-    if not isinstance(init, FunctionType):
-        return False
-    made_by: str = init.__globals__.get("__name__", "")
-    return init.__code__.co_filename == "<string>" or made_by.startswith("pydantic.")
-
-
-def _only_warns(post_init: Any) -> bool:
-    if not isinstance(post_init, FunctionType):
-        return False
-    code = post_init.__code__
-    return _WARNS.issuperset(code.co_names) and code.co_freevars in {(), ("__class__",)}
-
-
-def _making(kind: type) -> Making:
-    """A class that is deprecated as a whole warns when an object is made; one with deprecated fields does not."""
-    post_init = inspect.getattr_static(kind, "__post_init__")
-    told = [text for text in post_init.__code__.co_consts if isinstance(text, str)]
-    if any(text.endswith(" is deprecated") and "." not in text for text in told):
-        return Making.DEFAULTS
-    return Making.ATTRIBUTES
+    return obstacle_of(kind, base_of(kind), _RELIED_ON)
 
 
 def _make(kind: Any) -> Plan:
@@ -150,7 +103,7 @@ def _make(kind: Any) -> Plan:
         name,
         package,
         fields,
-        making=_making(kind),
+        making=Making.DEFAULTS if warns_when_made(kind) else Making.ATTRIBUTES,
         unknown=_UNKNOWN,
         foreign=_serialize_other,
         check=_pydantic_check(kind),

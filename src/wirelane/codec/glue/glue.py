@@ -64,7 +64,7 @@ class Glue:
         serialize = message_class.SerializeToString
 
         def encode(value: Any) -> bytes:
-            if value.__class__ is not kind:
+            if type(value) is not kind:
                 return other(value)
             try:
                 message = message_class()

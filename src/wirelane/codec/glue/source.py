@@ -106,7 +106,7 @@ class Source:
 
     def _write_body(self) -> Iterator[str]:
         plan = self._plan
-        yield "if o.__class__ is not kind: return merge(m, foreign(o))"
+        yield "if type(o) is not kind: return merge(m, foreign(o))"
         if plan.check is not None:
             yield f"{self._bind(plan.check)}(o)"
         if plan.view is not None:
