@@ -272,7 +272,7 @@ class _File:
     """One file in the making."""
 
     def __init__(self, name: str, package: str) -> None:
-        self._proto = descriptor_pb2.FileDescriptorProto(name=name, package=package, syntax="proto3")
+        self._proto = descriptor_pb2.FileDescriptorProto(name=name, package=package or None, syntax="proto3")
         self._imports: set[str] = set()
 
     def finish(self) -> descriptor_pb2.FileDescriptorProto:

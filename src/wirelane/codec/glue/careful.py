@@ -123,7 +123,7 @@ def _fill_field(field: Field, item: Any, message: Any, *, strict: bool) -> None:
         inner = getattr(message, name)
         inner.SetInParent()
         _fill_inside(field, item, inner)
-    elif field.presence or field.oneof is not None or item != _ZERO.get(field.wire_kind, 0):
+    elif strict or field.presence or field.oneof is not None or item != _ZERO.get(field.wire_kind, 0):
         setattr(message, name, _scalar(field, field.wire_kind, item, _descriptor(message, name)))
 
 

@@ -145,7 +145,9 @@ class Source:
             body.append(f"n{self._plan.oneofs.index(field.oneof)} += 1")
         # What cannot be None and is, fails where it is stored.
         nullable = not strict or (field.presence and field.absent is None)
-        if not (field.nested or field.presence or field.oneof is not None):
+        # -0.0 equals the default, and is none.
+        always = strict and field.wire_kind in ("float", "double")
+        if not (field.nested or field.presence or field.oneof is not None or always):
             # Truth is tested first because that is what most values have; what is false and no default is wrong.
             default = _ZERO.get(field.wire_kind, "0")
             yield f"if (v := {attribute}) or v != {default}{' and v is not None' if nullable else ''}:"
