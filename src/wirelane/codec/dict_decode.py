@@ -163,8 +163,8 @@ class _ReadSource:
             "has": kind.HasField,
             "which": kind.WhichOneof,
             "Fault": Fault,
-            "find_in_list": _find_in_list,
-            "find_in_map": _find_in_map,
+            "index_step": index_step,
+            "key_step": key_step,
             **SHORTCUT_SCOPE,
         }
         self._source = Source(f"read {descriptor.full_name}", scope)
@@ -221,33 +221,44 @@ class _ReadSource:
             if kind is not None and not field.is_repeated:
                 return [f"y = {place}", f"out[{name!r}] = {self._display(list(kind.fields), 'y', 1)}"]
             return [f"out[{name!r}] = {self._value(field, place, 0)}"]
-        lines: list[str] = []
         if kind.GetOptions().map_entry:
             key = self._shown(self._decoders.dialect.show_key(kind.fields_by_name["key"]), "k")
             # The entry of a map is a message of its own on the wire.
             inner = cast("Descriptor", kind.fields_by_name["value"].message_type)
-            read, value = self._reading(inner, "depth + 2")
-            value = f"{{{key}: {value} for a in ({place},) for k in a for y in (a[k],)}}"
-            fault = f"find_in_map({read}, {place}, depth + 2)"
+            value = self._reading(inner, "depth + 2")
+            gather = ["z = {}", f"a = {place}"]
+            store = f"for k in a: y = a[k]; z[{key}] = {value}"
+            step = "key_step(k)"
         elif field.is_repeated:
-            read, value = self._reading(kind, "depth + 1")
-            value = f"[{value} for y in {place}[:]]"
-            fault = f"find_in_list({read}, {place}, depth + 1)"
+            # No comprehension: its length, when a message cannot be read, is the index of that message. Reading it again to
+            # find out would read what is inside of it again as well, and so on: twice as long for each level.
+            gather = ["z = []"]
+            store = f"for y in {place}[:]: z.append({self._reading(kind, 'depth + 1')})"
+            step = "index_step(len(z))"
         else:
-            lines.append(f"y = {place}")
-            _, value = self._reading(kind, "depth + 1")
-            fault = "fault"
-        return [*lines, f"try: out[{name!r}] = {value}", f"except Fault as fault: raise {fault}.at({name!r})"]
+            value = self._reading(kind, "depth + 1")
+            return [
+                f"y = {place}",
+                f"try: out[{name!r}] = {value}",
+                f"except Fault as fault: raise fault.at({name!r})",
+            ]
+        return [
+            *gather,
+            "try:",
+            f"    {store}",
+            f"except Fault as fault: raise fault.at({step}).at({name!r})",
+            f"out[{name!r}] = z",
+        ]
 
-    def _reading(self, kind: Descriptor, depth: str) -> tuple[str, str]:
-        """The name of the read of a type, and the expression that reads the message `y` with it."""
+    def _reading(self, kind: Descriptor, depth: str) -> str:
+        """The expression that reads the message `y`."""
         name = self._bound.get(kind.full_name)
         if name is None:
             decoders = self._decoders
             name = self._bound[kind.full_name] = self._source.later(lambda: decoders.read_for(kind))
         call = f"{name}(y, {depth})"
         shortcut = self._decoders.dialect.shortcuts.get(kind.full_name)
-        return name, f"{shortcut} else {call}" if shortcut else call
+        return f"{shortcut} else {call}" if shortcut else call
 
     def _is_plain(self, field: FieldDescriptor, level: int) -> bool:
         """Whether a field is always there, and an expression tells its value."""
@@ -324,24 +335,3 @@ def _under(head: str, lines: list[str]) -> list[str]:
 
 def _shortest_each(values: list[float]) -> list[float]:
     return values if len(values) > _FEW else list(map(shortest_float32, values))
-
-
-# Reading stops at a fault, and a comprehension does not tell where it was.
-
-
-def _find_in_list(read: Read, values: Any, depth: int) -> Fault:
-    for index, value in enumerate(values):
-        try:
-            read(value, depth)
-        except Fault as fault:
-            return fault.at(index_step(index))
-    raise AssertionError("a message that could not be read can be read now")
-
-
-def _find_in_map(read: Read, values: Any, depth: int) -> Fault:
-    for key in values:
-        try:
-            read(values[key], depth)
-        except Fault as fault:
-            return fault.at(key_step(key))
-    raise AssertionError("a message that could not be read can be read now")

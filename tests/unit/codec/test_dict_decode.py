@@ -101,6 +101,26 @@ def test_messages_nested_deeper_than_parsers_accept_are_refused() -> None:
         sample("odd").decode("odd.Tree", data)
 
 
+@pytest.mark.parametrize("field", ["many", "named"])
+def test_what_is_wrong_deep_inside_is_found_by_reading_once(field: str) -> None:
+    """A search that began anew at every level would take 2**45 steps for these 300 octets."""
+    schema = Schema.load(
+        """
+        syntax = "proto3"; import "google/protobuf/timestamp.proto";
+        message Nest { repeated Nest many = 1; map<int32, Nest> named = 2; google.protobuf.Timestamp at = 3; }
+        """
+    )
+    kind = schema.message_class("Nest")
+    message: Any = kind()
+    inner = message
+    for _ in range(45):
+        inner = inner.many.add() if field == "many" else inner.named[7]
+    inner.at.seconds = 2**60
+    with pytest.raises(CodecError, match="beyond the years") as caught:
+        schema.decode("Nest", message.SerializeToString())
+    assert caught.value.path == ".".join([f"{field}[{0 if field == 'many' else 7}]"] * 45 + ["at"])
+
+
 def test_anys_nested_as_bytes_are_bounded_too() -> None:
     schema = sample("odd")
     kind: Any = schema.message_class("odd.Tree")
