@@ -18,7 +18,7 @@ from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 from weakref import WeakSet
 
 from wirelane.errors import UsageError
-from wirelane.sync._portal import abandon, current, inside_a_loop, run
+from wirelane.sync._portal import abandon, current, refuse_inside, run
 
 __all__ = ["Facade", "Made", "facade_of", "next_of", "open_now", "wrap"]
 
@@ -121,8 +121,8 @@ def open_now(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
     In the async library that is the caller's choice; here there is none to make.
     """
-    if _get_running_loop() is not None:
-        raise inside_a_loop(function)
+    if (running := _get_running_loop()) is not None:
+        refuse_inside(running, function)
     return run(_opened, function, args, kwargs)
 
 

@@ -38,7 +38,7 @@ __all__ = [
     "abandon",
     "call",
     "current",
-    "inside_a_loop",
+    "refuse_inside",
     "run",
 ]
 
@@ -144,8 +144,8 @@ class Portal:
 
     def run(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Call a function in the loop, and return what it gives; if that can be awaited, what awaiting it gives."""
-        if _get_running_loop() is not None:
-            raise inside_a_loop(function)
+        if (running := _get_running_loop()) is not None:
+            refuse_inside(running, function)
         if self._loop is None or self._closing:
             self._start()
         job = _Job(function, arguments, keywords)
@@ -248,15 +248,31 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     loop.close()
 
 
-def inside_a_loop(function: Callable[..., Any]) -> UsageError:
-    """The refusal of a call inside an event loop; names the function to await there."""
+def refuse_inside(loop: asyncio.AbstractEventLoop, function: Callable[..., Any]) -> None:
+    """Refuse a call inside an event loop, and name the function to await there.
+
+    The loop of a Jupyter kernel is no such loop: a cell that does not await holds it up whatever it does.
+
+    Raises:
+        UsageError: Always but there.
+    """
+    if _is_kernels(loop):
+        return
     product = function.__module__.split(".")[1]
     owner = getattr(function, "__self__", None)
     name = f"{type(owner).__name__}.{function.__name__}" if owner is not None else function.__name__
-    return UsageError(
+    raise UsageError(
         "wirelane.sync was called inside a running event loop, which it would stop: there, write "
         f"`await ...` with wirelane.{product}.{name}, or make the call in a thread (asyncio.to_thread)"
     )
+
+
+def _is_kernels(loop: asyncio.AbstractEventLoop) -> bool:
+    application = getattr(sys.modules.get("ipykernel.kernelapp"), "IPKernelApp", None)
+    if application is None or not application.initialized():
+        return False
+    kernel = application.instance().kernel
+    return getattr(getattr(kernel, "io_loop", None), "asyncio_loop", None) is loop
 
 
 def _refuse_gevent() -> None:

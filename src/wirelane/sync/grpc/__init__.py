@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 from wirelane._lazy import lazy
 
 if TYPE_CHECKING:
+    from wirelane.codec.dataclasses.options import Field as Field
+    from wirelane.codec.dataclasses.options import message as message
     from wirelane.core.keepalive import ServerOptions as ServerOptions
     from wirelane.core.metadata import MetadataLike as MetadataLike
     from wirelane.core.method import Cardinality as Cardinality
+    from wirelane.grpc.definition import BoundService as BoundService
+    from wirelane.grpc.definition import Service as Service
     from wirelane.grpc.deprecation import deprecated as deprecated
     from wirelane.grpc.methods import Method as Method
     from wirelane.grpc.options import ChannelOptions as ChannelOptions
@@ -42,6 +46,7 @@ else:
 
 __all__ = [
     "BidiStreamCall",
+    "BoundService",
     "Cardinality",
     "Channel",
     "ChannelOptions",
@@ -50,6 +55,7 @@ __all__ = [
     "ClientStreamCall",
     "Context",
     "DoneSending",
+    "Field",
     "Messages",
     "MetadataLike",
     "Method",
@@ -59,10 +65,12 @@ __all__ = [
     "ServerOptions",
     "ServerStats",
     "ServerStreamCall",
+    "Service",
     "ServiceStub",
     "Step",
     "call",
     "connect",
     "deprecated",
+    "message",
     "reflect",
 ]
