@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from support.codec_support import sample
 from support.message_strategies import messages
 from wirelane.codec.dynamic import PoolTypes
-from wirelane.codec.formats import JSON
+from wirelane.codec.formats import JSON, DictFormat
 from wirelane.codec.protobuf import descriptor_of
 from wirelane.errors import CodecError
 
@@ -80,6 +81,39 @@ def test_a_message_goes_through_a_dict_and_back_octet_by_octet(name: str, data: 
     value = schema.decode(name, message.SerializeToString())
     codec = schema.dict_codec(name)
     assert octets(codec.parse(schema.encode(name, value))) == octets(message)
+
+
+def proxied(value: Any) -> Any:
+    """The same in other mappings than dict, which go key by key and not the fast way."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: proxied(item) for key, item in value.items()})
+    return [proxied(item) for item in value] if isinstance(value, list) else value
+
+
+@each_type
+@given(data=st.data(), json_names=st.booleans())
+def test_the_fast_way_of_a_dict_stores_what_the_careful_one_does(
+    name: str, data: st.DataObject, json_names: bool
+) -> None:
+    schema = sample(TYPES[name])
+    message = data.draw(messages(schema, name))
+    value = schema.decode(name, message.SerializeToString(), json_names=json_names)
+    codec = schema.dict_codec(name)
+    assert octets(codec.to_message(proxied(value))) == octets(codec.to_message(value)) == octets(message)
+
+
+@each_type
+@given(data=st.data(), emit_defaults=st.booleans())
+def test_every_format_reads_back(name: str, data: st.DataObject, emit_defaults: bool) -> None:
+    schema = sample(TYPES[name])
+    message = data.draw(messages(schema, name))
+    for form in (
+        DictFormat(emit_defaults=emit_defaults, enums="number"),
+        DictFormat(values="json", emit_defaults=emit_defaults, enums="number"),
+        JSON,
+    ):
+        codec = schema.dict_codec(name, form)
+        assert octets(codec.to_message(codec.to_value(message))) == octets(message)
 
 
 @each_type

@@ -33,6 +33,7 @@ class Dialect:
         key: What the key of a map takes.
         show: What becomes of the value of a field as protobuf gives it; None where it stays. The second argument:
             enums are numbers.
+        may_fail: Whether `show` may raise Fault for a field that holds no messages.
         show_key: The same for the key of a map.
         octets: The bytes inside an Any of an unknown type, in.
         show_octets: And out.
@@ -48,6 +49,7 @@ class Dialect:
     scalar: Callable[[FieldDescriptor], Scalar]
     key: Callable[[FieldDescriptor], Scalar]
     show: Callable[[FieldDescriptor, bool], Show | None]
+    may_fail: Callable[[FieldDescriptor], bool]
     show_key: Callable[[FieldDescriptor], Show | None]
     octets: Callable[[Any], bytes]
     show_octets: Callable[[bytes], Any]
@@ -64,6 +66,7 @@ PYTHON_VALUES: Final = Dialect(
     scalar=scalar_of,
     key=scalar_of,
     show=shown,
+    may_fail=lambda field: False,
     show_key=lambda field: None,
     octets=check_bytes,
     show_octets=bytes,
@@ -80,6 +83,7 @@ JSON_VALUES: Final = Dialect(
     scalar=json.scalar_of,
     key=json.key_of,
     show=json.shown,
+    may_fail=json.may_fail,
     show_key=json.key_shown,
     octets=json.bytes_of,
     show_octets=json.show_bytes,

@@ -217,14 +217,17 @@ class _ReadSource:
     def _put(self, field: FieldDescriptor, name: str, place: str) -> list[str]:
         """The lines that put the value at `place` into `out`, a fault getting its path."""
         kind = field.message_type
-        if kind is None or self._never_fails(field, 0):
+        if self._never_fails(field, 0):
             if kind is not None and not field.is_repeated:
                 return [f"y = {place}", f"out[{name!r}] = {self._display(list(kind.fields), 'y', 1)}"]
             return [f"out[{name!r}] = {self._value(field, place, 0)}"]
+        inner = _inner(field)
+        if kind is None or inner is None:
+            value = self._value(field, place, 0)
+            return [f"try: out[{name!r}] = {value}", f"except Fault as fault: raise fault.at({name!r})"]
         if kind.GetOptions().map_entry:
             key = self._shown(self._decoders.dialect.show_key(kind.fields_by_name["key"]), "k")
             # The entry of a map is a message of its own on the wire.
-            inner = cast("Descriptor", kind.fields_by_name["value"].message_type)
             value = self._reading(inner, "depth + 2")
             gather = ["z = {}", f"a = {place}"]
             store = f"for k in a: y = a[k]; z[{key}] = {value}"
@@ -265,10 +268,10 @@ class _ReadSource:
         return not field.has_presence and self._never_fails(field, level)
 
     def _never_fails(self, field: FieldDescriptor, level: int) -> bool:
-        kind = field.message_type
-        if kind is not None and kind.GetOptions().map_entry:
-            kind = kind.fields_by_name["value"].message_type
-        return kind is None or self._is_flat(kind, level)
+        kind = _inner(field)
+        if kind is None:
+            return not self._decoders.dialect.may_fail(field)
+        return self._is_flat(kind, level)
 
     def _is_flat(self, kind: Descriptor, level: int) -> bool:
         """Whether a message can be read where it stands: all its fields are always there, and none can fail."""
@@ -327,6 +330,14 @@ class _ReadSource:
         if name is None:
             name = self._bound[kind] = self._source.bind(show)
         return f"{name}({place})"
+
+
+def _inner(field: FieldDescriptor) -> Descriptor | None:
+    """The type of the messages in a field, or in a map."""
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        return kind.fields_by_name["value"].message_type
+    return kind
 
 
 def _under(head: str, lines: list[str]) -> list[str]:

@@ -211,6 +211,9 @@ class DictCodec:
             return self._read(message, 0)
         except Fault as fault:
             raise fault.error() from fault.__cause__
+        except UnicodeDecodeError as error:
+            # protobuf gives a string that is no UTF-8 (proto2) as bytes, but not where it is the key of a map.
+            raise CodecError(f"a key of a map in {self.name} is no UTF-8: {error.object!r}") from error
 
     def decode(self, data: bytes) -> Any:
         """Parse, and `to_value`.
@@ -228,6 +231,9 @@ class DictCodec:
             return self._read(message, 0)
         except Fault as fault:
             raise fault.error() from fault.__cause__
+        except UnicodeDecodeError as error:
+            # protobuf gives a string that is no UTF-8 (proto2) as bytes, but not where it is the key of a map.
+            raise CodecError(f"a key of a map in {self.name} is no UTF-8: {error.object!r}") from error
 
     def parse(self, data: bytes) -> Message:
         """The google.protobuf message of a serialized one.

@@ -145,7 +145,7 @@ class Rules:
 
     def _no_rule(self, key: Any) -> Fill:
         extensions = (f"[{name}]" for name in self.fills.types.extension_names(self.descriptor))
-        hint = nearest(key, [*self._fields, *extensions])
+        hint = nearest(key, [*self._aliases, *self._fields, *extensions])
         shown = f'"{key}"' if isinstance(key, str) else describe_value(key)
         raise Fault(f"{self.descriptor.full_name} has no field {shown}{hint}")
 

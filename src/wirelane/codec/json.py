@@ -27,7 +27,7 @@ from wirelane.codec.scalars import scalar_of as python_scalar_of
 if TYPE_CHECKING:
     from google.protobuf.descriptor import EnumDescriptor
 
-__all__ = ["bytes_of", "key_of", "key_shown", "scalar_of", "show_bytes", "shown"]
+__all__ = ["bytes_of", "key_of", "key_shown", "may_fail", "scalar_of", "show_bytes", "shown"]
 
 _NULL: Final = "google.protobuf.NullValue"
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?")
@@ -190,11 +190,18 @@ def shown(field: FieldDescriptor, numbers: bool) -> Callable[[Any], Any] | None:
     return _SHOWN.get(field.type)
 
 
+def may_fail(field: FieldDescriptor) -> bool:
+    """Whether a field, or the keys or values of a map, may hold what has no JSON form: a string that is no text."""
+    if field.message_type is None:
+        return field.type == FieldDescriptor.TYPE_STRING
+    return any(map(may_fail, field.message_type.fields))
+
+
 def key_shown(field: FieldDescriptor) -> Callable[[Any], Any] | None:
     """The same for the keys of a map."""
     if field.type == FieldDescriptor.TYPE_BOOL:
         return lambda key: "true" if key else "false"
-    return None if field.type == FieldDescriptor.TYPE_STRING else str
+    return _text_shown if field.type == FieldDescriptor.TYPE_STRING else str
 
 
 def _double_shown(value: float) -> Any:
@@ -204,6 +211,13 @@ def _double_shown(value: float) -> Any:
 
 def _float_shown(value: float) -> Any:
     return six_digits(value) if value - value == 0.0 else _word(value)
+
+
+def _text_shown(value: Any) -> str:
+    # protobuf gives bytes where a field may hold other octets than UTF-8 (proto2, utf8_validation = NONE) and does.
+    if isinstance(value, str):
+        return value
+    raise Fault(f"{describe_value(value)} is no UTF-8 and has no JSON form")
 
 
 def _word(value: float) -> str:
@@ -218,5 +232,6 @@ def show_bytes(value: bytes) -> str:
 _SHOWN: Final[dict[int, Callable[[Any], Any]]] = {
     FieldDescriptor.TYPE_DOUBLE: _double_shown,
     FieldDescriptor.TYPE_FLOAT: _float_shown,
+    FieldDescriptor.TYPE_STRING: _text_shown,
     FieldDescriptor.TYPE_BYTES: show_bytes,
 }

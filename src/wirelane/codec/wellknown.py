@@ -63,7 +63,7 @@ _LEAST_TIME: Final = -62_135_596_800  # seconds: 0001-01-01T00:00:00Z, the bound
 _MOST_TIME: Final = 253_402_300_799  # 9999-12-31T23:59:59Z
 _EXACT_INT: Final = 2**53  # above it a double skips integers
 _RFC3339: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+    r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
 )
 _SECONDS: Final = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wirelane.codec import Schema
+from wirelane.codec.formats import format_of
 from wirelane.core.limits import Limits
 from wirelane.core.metadata import Metadata
 from wirelane.core.target import HostPort, parse_target
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from wirelane.codec.formats import Codec
     from wirelane.codec.schema import SchemaSource
     from wirelane.core.metadata import MetadataLike
     from wirelane.net.proxy import ProxyLike
@@ -52,6 +54,9 @@ class Channel(CallForms):
             or a URL with grpc, grpcs, http or https, of which the `s` ones mean TLS.
         schema: What `Schema.load` takes, a `Schema`, or "reflection" to ask the server. Loaded by `connect`, or
             by the first call that needs it; of the server, a call only asks for what its method needs.
+        codec: What messages of the schema are: "dict" (the default, except for a schema made from a module, whose
+            messages then are that module's), "json" (values that `json` knows, by the ProtoJSON mapping), "raw" (bytes),
+            or a `wirelane.codec.DictFormat`. On the wire it is protobuf in any case.
         tls: True, a `TlsConfig` or an `ssl.SSLContext`; False and the default mean what the scheme says.
         proxy: The URL of a proxy ("socks5://user:password@host:1080"; socks4, socks4a, socks5h, http, https), a
             `ProxyConfig`, a list of two to go through in turn, or "env" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. None is
@@ -77,6 +82,7 @@ class Channel(CallForms):
         target: str,
         *,
         schema: SchemaSource | None = None,
+        codec: Codec | None = None,
         tls: bool | TlsConfig | ssl.SSLContext | None = None,
         proxy: ProxyLike = None,
         metadata: MetadataLike | None = None,
@@ -91,6 +97,8 @@ class Channel(CallForms):
             raise UsageError(f"tls=False contradicts {target!r}; write grpc:// or http:// for plain text")
         if options is not None and not isinstance(options, ChannelOptions):
             raise UsageError(f"options must be a ChannelOptions(...), not {options!r}")
+        if codec is not None:
+            format_of(codec)  # raises for what is none
         self._options = options or ChannelOptions()
         self._limits = Limits.of(limits)
         self._trace = Trace.of(trace)
@@ -117,6 +125,7 @@ class Channel(CallForms):
             wait_for_ready=self._options.wait_for_ready,
             schema=schema if isinstance(schema, Schema) else None,
             loader=self._schema_loader(schema),
+            codec=codec,
         )
         self._reflector = Reflector(
             self._core, origin=f"reflection of {self}", metadata=self._options.reflection_metadata

@@ -19,6 +19,7 @@ from wirelane.status import StatusCode
 
 if TYPE_CHECKING:
     from wirelane.codec import Schema
+    from wirelane.codec.formats import Codec
     from wirelane.core.limits import Limits
     from wirelane.core.metadata import Metadata, MetadataLike
     from wirelane.core.method import Cardinality
@@ -58,6 +59,7 @@ class ChannelCore:
         timeout: Seconds that a call may take if it does not say; None: no limit.
         encoding: How messages are compressed if the call does not say.
         schema: Once it is loaded, or from the start if it was given as a `Schema`.
+        codec: Of the messages of the schema, as in `Schema.codec`.
         schema_error: Why it could not be loaded.
         part_loader: Loads as much of the schema as a method needs, where it can be had in parts.
     """
@@ -75,6 +77,7 @@ class ChannelCore:
         wait_for_ready: bool,
         schema: Schema | None,
         loader: SchemaLoader | None,
+        codec: Codec | None = None,
     ) -> None:
         self.connector = connector
         self.authority = authority
@@ -85,6 +88,7 @@ class ChannelCore:
         self.user_agent = f"{user_agent} {LIBRARY}" if user_agent else LIBRARY
         self.wait_for_ready = wait_for_ready
         self.schema = schema
+        self.codec = codec
         self.started = 0
         self.succeeded = 0
         self.failed = 0
@@ -169,7 +173,7 @@ class ChannelCore:
                 and not isinstance(method, Method | BoundMethod)
             ):
                 return None
-            bound = bind(method, self.schema)
+            bound = bind(method, self.schema, self.codec)
         return self._keep(method, bound)
 
     def _keep(self, method: MethodLike | BoundMethod, bound: BoundMethod) -> BoundMethod:
@@ -196,9 +200,9 @@ class ChannelCore:
             await self.connection(self.wait_for_ready if wait_for_ready is None else wait_for_ready)
             if self.part_loader is not None:
                 name = method if isinstance(method, str) else str(method)
-                bound = self._keep(method, bind(method, await self.part_loader(name)))
+                bound = self._keep(method, bind(method, await self.part_loader(name), self.codec))
             else:
-                bound = self._keep(method, bind(method, await self.schema_ready()))
+                bound = self._keep(method, bind(method, await self.schema_ready(), self.codec))
         return bound
 
     async def connection(self, wait_for_ready: bool) -> ClientConnection:

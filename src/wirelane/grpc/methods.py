@@ -16,6 +16,7 @@ from wirelane.status import StatusCode
 
 if TYPE_CHECKING:
     from wirelane.codec import MessageCodec, Schema
+    from wirelane.codec.formats import Codec
     from wirelane.schema import MethodInfo
     from wirelane.transport.base import RequestHead
 
@@ -143,8 +144,8 @@ class BoundMethod:
         return f"<BoundMethod {self.name} {self.cardinality.name}>"
 
 
-def bind(method: MethodLike | BoundMethod, schema: Schema | None) -> BoundMethod:
-    """Return what a call of `method` needs.
+def bind(method: MethodLike | BoundMethod, schema: Schema | None, codec: Codec | None = None) -> BoundMethod:
+    """Return what a call of `method` needs; `codec` is that of the messages of the schema, as in `Schema.codec`.
 
     Raises:
         UsageError: A name without a schema, a name that the schema does not have, or no method at all.
@@ -167,6 +168,5 @@ def bind(method: MethodLike | BoundMethod, schema: Schema | None) -> BoundMethod
             raise UsageError(
                 f"a method is a name, a grpc.Method or a method of the channel's schema, not {method!r}"
             )
-    return BoundMethod(
-        info.path, info.cardinality, schema.codec(info.input_type), schema.codec(info.output_type), schema
-    )
+    request, reply = schema.codec(info.input_type, codec), schema.codec(info.output_type, codec)
+    return BoundMethod(info.path, info.cardinality, request, reply, schema)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from wirelane.codec import Schema
+    from wirelane.codec.formats import Codec
     from wirelane.codec.schema import SchemaSource
     from wirelane.core.limits import Limits
     from wirelane.core.metadata import MetadataLike
@@ -76,6 +77,7 @@ def connect(
     target: str,
     *,
     schema: SchemaSource | None = None,
+    codec: Codec | None = None,
     tls: bool | TlsConfig | ssl.SSLContext | None = None,
     proxy: ProxyLike = None,
     metadata: MetadataLike | None = None,
@@ -101,6 +103,7 @@ def connect(
     channel = Channel(
         target,
         schema=schema,
+        codec=codec,
         tls=tls,
         proxy=proxy,
         metadata=metadata,
@@ -119,6 +122,7 @@ async def call(
     request: object = None,
     *,
     schema: SchemaSource | None = None,
+    codec: Codec | None = None,
     tls: bool | TlsConfig | ssl.SSLContext | None = None,
     proxy: ProxyLike = None,
     metadata: MetadataLike | None = None,
@@ -135,6 +139,7 @@ async def call(
         method: "pkg.Service/Method", or a `Method`.
         request: One request; for a method that takes many, an iterable of them (asynchronous or not).
         schema: As in `Channel`.
+        codec: As in `Channel`.
         tls: As in `Channel`.
         proxy: As in `Channel`.
         metadata: Of the call.
@@ -156,6 +161,7 @@ async def call(
     channel = Channel(
         target,
         schema=schema,
+        codec=codec,
         tls=tls,
         proxy=proxy,
         metadata=metadata,

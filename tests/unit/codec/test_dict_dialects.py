@@ -97,3 +97,53 @@ def test_editions_say_field_by_field_what_has_presence() -> None:
     assert schema.decode("edition.Sample", b"") == {"implicit_number": 0}
     value = {"explicit_number": 0, "implicit_number": 5, "delimited": {"text": "x"}, "closed": "ONE"}
     assert echo(value, schema, "edition.Sample") == value
+
+
+PROTO2 = "protobuf_test_messages.proto2.TestAllTypesProto2"
+
+
+def test_a_string_that_need_not_be_utf8_and_is_none_comes_out_as_bytes_and_has_no_json_form() -> None:
+    for schema, name, field, data in (
+        (sample("features"), "features.Features", "unchecked", b"\xfa\x01\x02\xff\xfe"),
+        (sample("test_messages_proto2"), PROTO2, "optional_string", b"\x72\x02\xff\xfe"),
+    ):
+        assert schema.decode(name, data)[field] == b"\xff\xfe"
+        with pytest.raises(CodecError, match="no JSON form") as caught:
+            schema.to_json(name, schema.dict_codec(name).parse(data))
+        assert caught.value.path == field
+
+
+def test_a_key_of_a_map_that_is_no_utf8_is_refused() -> None:
+    with pytest.raises(CodecError, match="a key of a map in .* is no UTF-8"):
+        sample("test_messages_proto2").decode(PROTO2, b"\xaa\x04\x05\x0a\x01\xff\x12\x00")
+
+
+def test_defaults_of_proto2_are_described_and_not_decoded() -> None:
+    schema = sample("test_messages_proto2")
+    out = schema.decode(PROTO2, b"")
+    assert "default_string" not in out
+    told = {field.name: field.default for field in schema.describe(PROTO2).fields}  # type: ignore[union-attr]
+    assert (told["default_string"], told["default_bytes"], told["default_bool"]) == (
+        "Rosebud",
+        b"joshua",
+        True,
+    )
+    assert out.get("default_int32", told["default_int32"]) == -123456789
+
+
+def test_groups_and_message_sets_are_fields_like_others() -> None:
+    value = {
+        "data": {"group_int32": 5},
+        "multiwordgroupfield": {"group_uint32": 1},
+        "[protobuf_test_messages.proto2.groupfield]": {"group_int32": 7},
+        "message_set_correct": {
+            f"[{PROTO2}.MessageSetCorrectExtension1.message_set_extension]": {"str": "x"},
+            f"[{PROTO2}.ExtensionWithOneof.extension_with_oneof]": {"b": 0},
+        },
+    }
+    assert echo(value, sample("test_messages_proto2"), PROTO2) == value
+
+
+def test_a_typo_in_a_json_name_is_told_the_json_name() -> None:
+    with pytest.raises(CodecError, match=r'did you mean "@odd name"'):
+        sample("features").encode("features.Features", {"@odd nam": 1})

@@ -7,6 +7,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -262,6 +263,16 @@ def test_other_mappings_and_sequences_are_accepted() -> None:
     assert [item["name"] for item in out["f_items"]] == ["a", "b"]
     assert (out["f_int32s"], out["f_strings"]) == ([0, 1, 2], ["x", "y"])
     assert (out["string_map"], out["f_bytes"], out["f_bytess"]) == ({"a": "b"}, b"ab", [b"cd"])
+
+
+def test_a_string_is_never_the_name_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("what is inside")
+    for text in (str(file), f"@{file}", f"file://{file}"):
+        assert echo({"f_string": text, "f_strings": [text]}) == {"f_string": text, "f_strings": [text]}
+        assert "pass bytes" in str(refuse({"f_bytes": text}))
+        assert demo().from_json(ALL_KINDS, {"f_string": text})["f_string"] == text
+    assert refuse({"f_string": file}).path == "f_string"
 
 
 def test_the_dict_given_is_not_changed() -> None:

@@ -19,6 +19,7 @@ from wirelane.errors import UsageError
 if TYPE_CHECKING:
     from wirelane.codec import MessageCodec, Schema
     from wirelane.codec.dataclasses import ServiceSpec
+    from wirelane.codec.formats import Codec
     from wirelane.grpc.server.adapters import StreamAdapter
     from wirelane.grpc.server.handler import Call
 
@@ -123,16 +124,21 @@ class Router:
 
 
 def schema_route(
-    schema: Schema, name: str, function: Callable[..., object], *, background: bool = False
+    schema: Schema,
+    name: str,
+    function: Callable[..., object],
+    *,
+    codec: Codec | None = None,
+    background: bool = False,
 ) -> Route:
-    """Return the route of a method described in a schema; its messages are dicts."""
+    """Return the route of a method described in a schema; its messages are what `codec` says, as in `Schema.codec`."""
     info = schema.find_method(name)
     return Route(
         path=method_path(info.service, info.name),
         cardinality=info.cardinality,
         handler=function,
-        request=schema.codec(info.input_type),
-        reply=schema.codec(info.output_type),
+        request=schema.codec(info.input_type, codec),
+        reply=schema.codec(info.output_type, codec),
         takes_context=check_handler(info.full_name, info.cardinality, function),
         schema=schema,
         background=background,

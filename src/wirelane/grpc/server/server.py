@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wirelane.codec import Schema
+from wirelane.codec.formats import format_of
 from wirelane.core import compression as _compression
 from wirelane.core.keepalive import ServerOptions
 from wirelane.core.limits import Limits
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import ssl
 
     from wirelane.codec.dataclasses import ServiceSpec
+    from wirelane.codec.formats import Codec
     from wirelane.codec.schema import SchemaSource
     from wirelane.core.target import Address
     from wirelane.grpc.services.base import BuiltinService
@@ -47,6 +49,9 @@ class Server:
     Args:
         services: Services to add: see `add_service`.
         schema: What `Schema.load` takes, or a `Schema`: names the methods that `method` may be given as text.
+        codec: What messages of the schema are: "dict" (the default, except for a schema made from a module, whose
+            messages then are that module's), "json" (values that `json` knows, by the ProtoJSON mapping), "raw" (bytes),
+            or a `wirelane.codec.DictFormat`. On the wire it is protobuf in any case.
         tls: `TlsConfig(cert=, key=)` or an `ssl.SSLContext`; with `ca=`, clients must show a certificate. None: none.
         limits: Sizes, counts and times; `Limits()` if None.
         reflection: Serve grpc.reflection.v1 and v1alpha.
@@ -65,6 +70,7 @@ class Server:
         services: Iterable[object] = (),
         *,
         schema: SchemaSource | None = None,
+        codec: Codec | None = None,
         tls: bool | TlsConfig | ssl.SSLContext | None = None,
         limits: Limits | None = None,
         reflection: bool = True,
@@ -86,6 +92,9 @@ class Server:
         self._tls = None if tls is False else resolve_tls(tls, default=None)
         self._compression = compression
         self._schema_source = schema
+        if codec is not None:
+            format_of(codec)  # raises for what is none
+        self._codec = codec
         self._schema: Schema | None = None
         self._router = Router()
         self._listening: Listening | None = None
@@ -229,7 +238,7 @@ class Server:
         schema = self.schema
         if schema is None:
             raise UsageError(f"the server has no schema to find {method!r} in: grpc.Server(schema=...)")
-        return schema_route(schema, method, function)
+        return schema_route(schema, method, function, codec=self._codec)
 
     def _add(self, route: Route) -> None:
         self._router.add(route)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, overload
 
 from wirelane.codec import Schema
+from wirelane.codec.formats import Codec
 from wirelane.codec.schema import SchemaSource
 from wirelane.core.limits import Limits
 from wirelane.core.metadata import Metadata, MetadataLike
@@ -49,6 +50,9 @@ class Channel(ChannelFacade):
             or a URL with grpc, grpcs, http or https, of which the `s` ones mean TLS.
         schema: What `Schema.load` takes, a `Schema`, or "reflection" to ask the server. Loaded by `connect`, or
             by the first call that needs it; of the server, a call only asks for what its method needs.
+        codec: What messages of the schema are: "dict" (the default, except for a schema made from a module, whose
+            messages then are that module's), "json" (values that `json` knows, by the ProtoJSON mapping), "raw" (bytes),
+            or a `wirelane.codec.DictFormat`. On the wire it is protobuf in any case.
         tls: True, a `TlsConfig` or an `ssl.SSLContext`; False and the default mean what the scheme says.
         proxy: The URL of a proxy ("socks5://user:password@host:1080"; socks4, socks4a, socks5h, http, https), a
             `ProxyConfig`, a list of two to go through in turn, or "env" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. None is
@@ -76,6 +80,7 @@ class Channel(ChannelFacade):
         target: str,
         *,
         schema: SchemaSource | None = None,
+        codec: Codec | None = None,
         tls: bool | TlsConfig | ssl.SSLContext | None = None,
         proxy: ProxyLike = None,
         metadata: MetadataLike | None = None,
@@ -89,6 +94,7 @@ class Channel(ChannelFacade):
             AsyncChannel,
             target,
             schema=schema,
+            codec=codec,
             tls=tls,
             proxy=proxy,
             metadata=metadata,

@@ -11,6 +11,7 @@ from typing import Any
 
 from wirelane.codec import Schema
 from wirelane.codec.dataclasses import ServiceSpec
+from wirelane.codec.formats import Codec
 from wirelane.codec.schema import SchemaSource
 from wirelane.core.keepalive import ServerOptions
 from wirelane.core.limits import Limits
@@ -41,6 +42,9 @@ class Server(ServerFacade):
     Args:
         services: Services to add: see `add_service`.
         schema: What `Schema.load` takes, or a `Schema`: names the methods that `method` may be given as text.
+        codec: What messages of the schema are: "dict" (the default, except for a schema made from a module, whose
+            messages then are that module's), "json" (values that `json` knows, by the ProtoJSON mapping), "raw" (bytes),
+            or a `wirelane.codec.DictFormat`. On the wire it is protobuf in any case.
         tls: `TlsConfig(cert=, key=)` or an `ssl.SSLContext`; with `ca=`, clients must show a certificate. None: none.
         limits: Sizes, counts and times; `Limits()` if None.
         reflection: Serve grpc.reflection.v1 and v1alpha.
@@ -62,6 +66,7 @@ class Server(ServerFacade):
         services: Iterable[object] = (),
         *,
         schema: SchemaSource | None = None,
+        codec: Codec | None = None,
         tls: bool | TlsConfig | ssl.SSLContext | None = None,
         limits: Limits | None = None,
         reflection: bool = True,
@@ -75,6 +80,7 @@ class Server(ServerFacade):
             BlockingServer,
             services,
             schema=schema,
+            codec=codec,
             tls=tls,
             limits=limits,
             reflection=reflection,

@@ -9,6 +9,7 @@ import ssl
 from typing import Any
 
 from wirelane.codec import Schema
+from wirelane.codec.formats import Codec
 from wirelane.codec.schema import SchemaSource
 from wirelane.core.limits import Limits
 from wirelane.core.metadata import MetadataLike
@@ -35,6 +36,7 @@ def connect(
     target: str,
     *,
     schema: SchemaSource | None = None,
+    codec: Codec | None = None,
     tls: bool | TlsConfig | ssl.SSLContext | None = None,
     proxy: ProxyLike = None,
     metadata: MetadataLike | None = None,
@@ -58,6 +60,7 @@ def connect(
     channel = Channel(
         target,
         schema=schema,
+        codec=codec,
         tls=tls,
         proxy=proxy,
         metadata=metadata,
@@ -77,6 +80,7 @@ def call(
     request: object = None,
     *,
     schema: SchemaSource | None = None,
+    codec: Codec | None = None,
     tls: bool | TlsConfig | ssl.SSLContext | None = None,
     proxy: ProxyLike = None,
     metadata: MetadataLike | None = None,
@@ -93,6 +97,7 @@ def call(
         method: "pkg.Service/Method", or a `Method`.
         request: One request; for a method that takes many, an iterable of them.
         schema: As in `Channel`.
+        codec: As in `Channel`.
         tls: As in `Channel`.
         proxy: As in `Channel`.
         metadata: Of the call.
@@ -116,6 +121,7 @@ def call(
         method,
         feed(request),
         schema=schema,
+        codec=codec,
         tls=tls,
         proxy=proxy,
         metadata=metadata,
