@@ -67,7 +67,7 @@ _MANY = 50  # files; fewer are written before anybody wonders
 )
 @click.option(
     "--sync/--no-sync",
-    default=False,
+    default=True,
     show_default=True,
     help="The same for wirelane.sync, in modules beside them.",
 )

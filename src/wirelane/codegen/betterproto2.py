@@ -160,10 +160,12 @@ def _message(
 ) -> list[str]:
     assert isinstance(info.proto, descriptor_pb2.DescriptorProto)
     scope = Scope()
-    fields = [
-        (index, scope.take(field_name(field.name)), model.field(info.full_name, field.number))
-        for index, field in enumerate(info.proto.field)
-    ]
+    fields: list[tuple[int, str, FieldDescriptor]] = []
+    for index, field in enumerate(info.proto.field):
+        attribute = field_name(field.name)
+        # An underscore more would not tell them apart in JSON.
+        attribute = scope.take(attribute, f"{attribute.rstrip('_')}_{field.number}")
+        fields.append((index, attribute, model.field(info.full_name, field.number)))
     writer = _FieldWriter(module, types, {attribute for _, attribute, _ in fields})
     lines: list[str] = []
     for index, attribute, field in fields:

@@ -101,7 +101,7 @@ def field_name(name: str) -> str:
     """
     identifier(name)
     if name.startswith("__"):
-        name = name.lstrip("_") or "field"  # Python would mangle it
+        name = name.strip("_") or "field"  # Python would mangle it, or take it for its own
     if "_" not in name and any(letter.isupper() for letter in name):
         name = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name)
         name = re.sub(r"(?<=[A-Z])([A-Z])(?=[a-z])", r"_\1", name)

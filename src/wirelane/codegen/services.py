@@ -25,9 +25,12 @@ _FORMS: Final = {
     Cardinality.CLIENT_STREAM: ("client_stream", "ClientStreamCall"),
     Cardinality.BIDI_STREAM: ("bidi_stream", "BidiStreamCall"),
 }
+SYNC_BASES: Final = False
+"""Whether bases are written for `wirelane.sync` as well, which has no server to run them yet."""
+
 _OPTIONS: Final = ("timeout", "metadata", "compression", "wait_for_ready")
 # Names of Python in the annotations of the methods: a method of this name would be taken for them.
-_IN_ANNOTATIONS: Final = ("bool", "dict", "float", "str")
+_IN_ANNOTATIONS: Final = ("bool", "dict", "float", "str", "abc", "grpc", "typing", "_abc", "_grpc", "_typing")
 
 
 class Types(Protocol):
@@ -75,16 +78,17 @@ def write_services(module: PyModule, services: Sequence[Service], types: Types, 
         name = identifier(service.name)
         names[service.full_name] = (module.scope.take(f"{name}Stub"), module.scope.take(f"{name}Base"))
     grpc = module.use("grpc")
-    module.use("abc")
     for service in services:
         stub, base = names[service.full_name]
-        module.public += [stub, base]
+        module.public.append(stub)
         methods = _methods(module, service, types)
         module.services += ["", ""] if methods else []
         for method in methods:
             module.services += _constant(module, method, grpc, schema)
         module.services += ["", "", *_stub(module, service, stub, methods)]
-        module.services += ["", "", *_base(module, service, base, methods)]
+        if not module.sync or SYNC_BASES:
+            module.public.append(base)
+            module.services += ["", "", *_base(module, service, base, methods)]
 
 
 def _methods(module: PyModule, service: Service, types: Types) -> list[_Method]:
@@ -99,7 +103,6 @@ def _methods(module: PyModule, service: Service, types: Types) -> list[_Method]:
         for rpc in service.rpcs
     ]
     used = {reference.partition(".")[0].partition("[")[0] for each in references for reference in each}
-    used |= {module.use(name) for name in ("grpc", "abc", "typing")}
     scope = Scope({*_IN_ANNOTATIONS, *used, "_channel"})
     names = _method_names(scope, service.rpcs)
     return [
@@ -171,13 +174,14 @@ def _stub_method(module: PyModule, method: _Method) -> list[str]:
     if cardinality is Cardinality.CLIENT_STREAM:
         both = f"{grpc}.ClientStreamCall[{method.request}, {method.reply}]"
         reply = method.reply if module.sync else f"{grpc}.ClientStreamReply[{method.request}, {method.reply}]"
-        messages = f"{grpc}.Messages[{method.request}]"
+        messages = _messages(module, method)
         overload = f"@{module.use('typing')}.overload"
         for requests, returns in (("requests: None = None", both), (f"requests: {messages}", reply)):
-            lines += [overload, *signature(method.name, ["self", requests, *options], returns, end=": ...")]
+            head = signature(method.name, ["self", requests, *options], returns, end=": ...")
+            lines += [overload, *_deprecated(module, method), *head]
         arguments, returns = [f"requests: {messages} | None = None"], f"{both} | {reply}"
     elif cardinality is Cardinality.BIDI_STREAM:
-        arguments = [f"requests: {grpc}.Messages[{method.request}] | None = None"]
+        arguments = [f"requests: {_messages(module, method)} | None = None"]
         returns = f"{grpc}.BidiStreamCall[{method.request}, {method.reply}]"
     else:
         arguments = [
@@ -189,6 +193,13 @@ def _stub_method(module: PyModule, method: _Method) -> list[str]:
     lines += _deprecated(module, method)
     head = signature(method.name, ["self", *arguments, *options], returns)
     return [*lines, *with_docstring(head, _method_text(method), _stub_body(method))]
+
+
+def _messages(module: PyModule, method: _Method) -> str:
+    """Return the type of requests that are given all at once."""
+    if module.sync:
+        return f"{module.use('abc')}.Iterable[{method.request}]"
+    return f"{module.use('grpc')}.Messages[{method.request}]"
 
 
 def _stub_body(method: _Method) -> list[str]:

@@ -31,7 +31,7 @@ class Settings:
 
     messages: Messages = Messages.BETTERPROTO2
     services: bool = True
-    sync: bool = False
+    sync: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "messages", _messages(self.messages))
