@@ -10,38 +10,14 @@ from typing import Any
 import grpc as grpcio
 import pytest
 
-from support.codegen_support import PROTOS, files_of, imported
+from support.codegen_support import PROTOS, CallsKit, calls_kit
 from support.server_support import listening
 from wirelane import DeadlineExceeded, RpcError, StatusCode, grpc
 
 SERVICE = "tests.calls.Calls"
 
 
-class Kit:
-    """Generated code for tests/protos/calls, whatever its messages are."""
-
-    def __init__(self, root: Any, messages: str) -> None:
-        self.messages = messages
-        if messages == "protobuf":
-            self.stub, self.base = root.calls_wirelane.CallsStub, root.calls_wirelane.CallsBase
-            self._module = root.calls_pb2
-        else:
-            self.stub, self.base = root.tests.calls.CallsStub, root.tests.calls.CallsBase
-            self._module = root.tests.calls
-
-    def ask(self, n: int = 0, fail: int = 0) -> Any:
-        if self.messages == "none":
-            return {"n": n, "fail": fail}
-        return self._module.Ask(n=n, fail=fail)
-
-    def answer(self, n: int = 0, metadata: str = "") -> Any:
-        if self.messages == "none":
-            return {"n": n, "metadata": metadata}
-        return self._module.Answer(n=n, metadata=metadata)
-
-    def read(self, message: Any, name: str = "n") -> Any:
-        return message[name] if self.messages == "none" else getattr(message, name)
-
+class Kit(CallsKit):
     def service(self) -> Any:
         """A service that does what its .proto file says."""
         kit = self
@@ -84,14 +60,8 @@ class Kit:
 
 @pytest.fixture(scope="module", params=["betterproto2", "protobuf", "none"])
 def kit(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
-    messages = request.param
-    directory = tmp_path_factory.mktemp("generated")
-    name = f"calls_{messages}"
-    with imported(directory, name, files_of(PROTOS["calls"], messages)) as root:
-        import importlib
-
-        importlib.import_module(f"{name}.calls_wirelane" if messages == "protobuf" else f"{name}.tests.calls")
-        yield Kit(root, messages)
+    with calls_kit(tmp_path_factory.mktemp("generated"), request.param, Kit) as made:
+        yield made
 
 
 # ------------------------------------------------------------------------------------------------ ours both ends

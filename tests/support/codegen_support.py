@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any, TypeVar
 
 from wirelane.codegen import GeneratedFile, Messages, Settings, compare, generate, request_of_sources, write
+
+K = TypeVar("K", bound="CallsKit")
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOS = {
@@ -49,3 +52,40 @@ def imported(directory: Path, name: str, files: list[GeneratedFile]) -> Iterator
         sys.path.remove(str(directory))
         for module in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
             del sys.modules[module]
+
+
+class CallsKit:
+    """Generated code for tests/protos/calls, whatever its messages are."""
+
+    def __init__(self, root: ModuleType, messages: str) -> None:
+        self.messages = messages
+        if messages == "protobuf":
+            code, sync, self._module = (
+                importlib.import_module(f"{root.__name__}.calls_{part}")
+                for part in ("wirelane", "wirelane_sync", "pb2")
+            )
+        else:
+            code = self._module = importlib.import_module(f"{root.__name__}.tests.calls")
+            sync = importlib.import_module(f"{root.__name__}.tests.calls.sync")
+        self.stub: Any = code.CallsStub
+        self.base: Any = code.CallsBase
+        self.sync_stub: Any = sync.CallsStub
+        self.sync_base: Any = sync.CallsBase
+
+    def ask(self, n: int = 0, fail: int = 0) -> Any:
+        return {"n": n, "fail": fail} if self.messages == "none" else self._module.Ask(n=n, fail=fail)
+
+    def answer(self, n: int = 0, metadata: str = "") -> Any:
+        if self.messages == "none":
+            return {"n": n, "metadata": metadata}
+        return self._module.Answer(n=n, metadata=metadata)
+
+    def read(self, message: Any, name: str = "n") -> Any:
+        return message[name] if self.messages == "none" else getattr(message, name)
+
+
+@contextmanager
+def calls_kit(directory: Path, messages: str, kind: type[K]) -> Iterator[K]:
+    """Generate code for tests/protos/calls, for a while."""
+    with imported(directory, f"calls_{messages}", files_of(PROTOS["calls"], messages)) as root:
+        yield kind(root, messages)

@@ -57,6 +57,7 @@ class PyModule:
         self._aliases: dict[str, str] = {}
         self._local: dict[tuple[tuple[str, ...], str], str] = {}
         self._late: dict[tuple[tuple[str, ...], str], str] = {}
+        self._short: dict[str, str] = {}
 
     @property
     def path(self) -> str:
@@ -86,6 +87,15 @@ class PyModule:
             alias = imports[package, name] = self.scope.take(*(wanted or (name, f"_{name}")))
         return alias
 
+    def shorten(self, wanted: str, kind: str) -> str:
+        """Return a name of the module's own for a type, if that is shorter."""
+        if len(kind) <= len(wanted) + len("typing"):
+            return kind
+        if kind not in self._short:
+            self._short[kind] = self.scope.take(wanted)
+            self.use("typing")
+        return self._short[kind]
+
     def text(self, sources: Sequence[str]) -> str:
         """Return the text of the module."""
         lines = [HEADER, comment_line(f"Source: {', '.join(sources)}"), ""]
@@ -95,6 +105,11 @@ class PyModule:
         late = self._imports(self._late, "  # noqa: E402")
         if late:
             lines += ["", "", *late] if self.body else ["", *late]
+        if self._short:
+            alias = f"{self.use('typing')}.TypeAlias"
+            lines += ["", "", *(f"{name}: {alias} = {kind}" for kind, name in self._short.items())]
+            # One empty line behind it, not two: what follows is no class.
+            del self.services[0]
         lines += self.services
         return "\n".join(lines).strip("\n") + "\n"
 

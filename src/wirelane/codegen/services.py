@@ -25,9 +25,6 @@ _FORMS: Final = {
     Cardinality.CLIENT_STREAM: ("client_stream", "ClientStreamCall"),
     Cardinality.BIDI_STREAM: ("bidi_stream", "BidiStreamCall"),
 }
-SYNC_BASES: Final = False
-"""Whether bases are written for `wirelane.sync` as well, which has no server to run them yet."""
-
 _OPTIONS: Final = ("timeout", "metadata", "compression", "wait_for_ready")
 # Names of Python in the annotations of the methods: a method of this name would be taken for them.
 _IN_ANNOTATIONS: Final = ("bool", "dict", "float", "str", "abc", "grpc", "typing", "_abc", "_grpc", "_typing")
@@ -80,15 +77,13 @@ def write_services(module: PyModule, services: Sequence[Service], types: Types, 
     grpc = module.use("grpc")
     for service in services:
         stub, base = names[service.full_name]
-        module.public.append(stub)
+        module.public += [stub, base]
         methods = _methods(module, service, types)
         module.services += ["", ""] if methods else []
         for method in methods:
             module.services += _constant(module, method, grpc, schema)
         module.services += ["", "", *_stub(module, service, stub, methods)]
-        if not module.sync or SYNC_BASES:
-            module.public.append(base)
-            module.services += ["", "", *_base(module, service, base, methods)]
+        module.services += ["", "", *_base(module, service, base, methods)]
 
 
 def _methods(module: PyModule, service: Service, types: Types) -> list[_Method]:
@@ -132,8 +127,9 @@ def _constant(module: PyModule, method: _Method, grpc: str, schema: str) -> list
     rpc = method.rpc
     annotation = ""
     if method.request != method.request_class or method.reply != method.reply_class:
-        any_ = f"{module.use('typing')}.Any"
-        annotation = f": {grpc}.Method[{any_}, {any_}]"
+        # Under a short name, so that lines can be broken where formatters do.
+        kinds = [module.shorten("_Dict", kind) for kind in (method.request, method.reply)]
+        annotation = f": {grpc}.Method[{', '.join(kinds)}]"
     arguments = (
         literal(rpc.path),
         f"{grpc}.Cardinality.{rpc.cardinality.name}",
@@ -174,14 +170,14 @@ def _stub_method(module: PyModule, method: _Method) -> list[str]:
     if cardinality is Cardinality.CLIENT_STREAM:
         both = f"{grpc}.ClientStreamCall[{method.request}, {method.reply}]"
         reply = method.reply if module.sync else f"{grpc}.ClientStreamReply[{method.request}, {method.reply}]"
-        messages = _messages(module, method)
+        messages = f"{grpc}.Messages[{method.request}]"
         overload = f"@{module.use('typing')}.overload"
         for requests, returns in (("requests: None = None", both), (f"requests: {messages}", reply)):
             head = signature(method.name, ["self", requests, *options], returns, end=": ...")
             lines += [overload, *_deprecated(module, method), *head]
         arguments, returns = [f"requests: {messages} | None = None"], f"{both} | {reply}"
     elif cardinality is Cardinality.BIDI_STREAM:
-        arguments = [f"requests: {_messages(module, method)} | None = None"]
+        arguments = [f"requests: {grpc}.Messages[{method.request}] | None = None"]
         returns = f"{grpc}.BidiStreamCall[{method.request}, {method.reply}]"
     else:
         arguments = [
@@ -193,13 +189,6 @@ def _stub_method(module: PyModule, method: _Method) -> list[str]:
     lines += _deprecated(module, method)
     head = signature(method.name, ["self", *arguments, *options], returns)
     return [*lines, *with_docstring(head, _method_text(method), _stub_body(method))]
-
-
-def _messages(module: PyModule, method: _Method) -> str:
-    """Return the type of requests that are given all at once."""
-    if module.sync:
-        return f"{module.use('abc')}.Iterable[{method.request}]"
-    return f"{module.use('grpc')}.Messages[{method.request}]"
 
 
 def _stub_body(method: _Method) -> list[str]:
