@@ -161,11 +161,11 @@ def _message(
     assert isinstance(info.proto, descriptor_pb2.DescriptorProto)
     scope = Scope()
     fields: list[tuple[int, str, FieldDescriptor]] = []
-    for index, field in enumerate(info.proto.field):
-        attribute = field_name(field.name)
+    for index, proto in enumerate(info.proto.field):
+        attribute = field_name(proto.name)
         # An underscore more would not tell them apart in JSON.
-        attribute = scope.take(attribute, f"{attribute.rstrip('_')}_{field.number}")
-        fields.append((index, attribute, model.field(info.full_name, field.number)))
+        attribute = scope.take(attribute, f"{attribute.rstrip('_')}_{proto.number}")
+        fields.append((index, attribute, model.field(info.full_name, proto.number)))
     writer = _FieldWriter(module, types, {attribute for _, attribute, _ in fields})
     lines: list[str] = []
     for index, attribute, field in fields:

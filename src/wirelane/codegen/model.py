@@ -211,7 +211,12 @@ class Model:
             yield Service(service.name, full_name, proto.package, name, comment, deprecated, rpcs)
 
     def comment(self, file: str, path: tuple[int, ...]) -> str:
-        """Return what is said about an element, without comment signs."""
+        """Return what is said about an element, without comment signs; of the well-known types, nothing.
+
+        Theirs come with the compiler, and change with its version.
+        """
+        if file.startswith(GOOGLE) and file in wellknown.NAMES:
+            return ""
         return plain(self.descriptors.comments(file).leading(path))
 
     def message(self, full_name: str) -> Descriptor:

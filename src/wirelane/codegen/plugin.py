@@ -8,14 +8,16 @@ ends the plugin with a traceback, as protoc expects of a plugin with a defect.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Final
 
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.compiler import plugin_pb2
 
 from wirelane.codegen.generate import generate
 from wirelane.codegen.settings import Settings
-from wirelane.errors import WirelaneError
+from wirelane.errors import SchemaError, WirelaneError
+from wirelane.schema import linking
 
 __all__ = ["main", "respond"]
 
@@ -28,7 +30,7 @@ def respond(request: plugin_pb2.CodeGeneratorRequest) -> plugin_pb2.CodeGenerato
     response = _Response(
         supported_features=_FEATURES,
         minimum_edition=descriptor_pb2.EDITION_PROTO2,
-        maximum_edition=descriptor_pb2.EDITION_2023,
+        maximum_edition=_newest_edition(),
     )
     try:
         files = generate(request, Settings.of_parameter(request.parameter))
@@ -38,6 +40,21 @@ def respond(request: plugin_pb2.CodeGeneratorRequest) -> plugin_pb2.CodeGenerato
     for file in files:
         response.file.add(name=file.path, content=file.text)
     return response
+
+
+@cache
+def _newest_edition() -> int:
+    """Return the newest edition whose features the protobuf runtime resolves: that is all that an edition is to us."""
+    for edition in ("EDITION_2024", "EDITION_2023"):
+        number = dict(descriptor_pb2.Edition.items()).get(edition, 0)
+        file = descriptor_pb2.FileDescriptorProto(name="probe.proto", syntax="editions")
+        file.edition = number  # type: ignore[assignment]
+        try:
+            linking.build(descriptor_pool.DescriptorPool(), file.name, file.SerializeToString())
+        except SchemaError:
+            continue
+        return number
+    return descriptor_pb2.EDITION_PROTO3
 
 
 def main() -> None:
