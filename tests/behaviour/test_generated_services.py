@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc as grpcio
 import pytest
 
-from support.codegen_support import PROTOS, CallsKit, calls_kit
+from support.codegen_support import PROTOS, CallsKit, calls_kit, files_of, imported
 from support.server_support import listening
 from wirelane import DeadlineExceeded, RpcError, StatusCode, grpc
 
@@ -305,3 +307,26 @@ async def test_a_generated_stub_calls_grpcio_in_all_four_kinds(kit: Kit, pb2: An
             assert [kit.read(message) async for message in stream] == [10, 20]
         with pytest.raises(RpcError, match="as asked"):
             await stub.one(kit.ask(fail=5))
+
+
+# -------------------------------------------------------------------------------------------------- deprecated
+
+
+async def test_what_is_deprecated_warns_where_it_is_called(tmp_path: Path) -> None:
+    with imported(tmp_path, "calls_deprecated", files_of(PROTOS["awkward"])) as root:
+        v1 = importlib.import_module(f"{root.__name__}.awkward.v1")
+        channel = grpc.Channel("127.0.0.1:1")
+        with pytest.warns(DeprecationWarning, match=r"awkward\.v1\.Awkward/Retired is deprecated") as caught:
+            call = v1.AwkwardStub(channel).retired(v1.Nested())
+        assert caught[0].filename == __file__
+        call.close()
+        with pytest.warns(DeprecationWarning, match=r"awkward\.v1\.Ancient is deprecated") as caught:
+            v1.AncientStub(channel)
+        assert caught[0].filename == __file__
+
+        class Mine(v1.AncientStub):
+            pass
+
+        Mine(channel)
+        v1.AncientBase()
+        await channel.close()

@@ -147,13 +147,13 @@ def _stub(module: PyModule, service: Service, name: str, methods: Sequence[_Meth
     grpc = module.use("grpc")
     what = "Calls" if not module.sync else "Calls, without await,"
     text = service.comment or f"{what} the methods of {service.full_name}."
-    lines = [""]
-    if service.deprecated:
-        lines.append(f"@{grpc}.deprecated({literal(f'{service.full_name} is deprecated')})")
-    lines += [f"def __init__(self, channel: {grpc}.Channel) -> None:", "    self._channel = channel"]
+    lines = ["", f"def __init__(self, channel: {grpc}.Channel) -> None:", "    self._channel = channel"]
     for method in methods:
         lines += ["", *_stub_method(module, method)]
-    return with_docstring([f"class {name}:"], text, lines)
+    head = [f"class {name}:"]
+    if service.deprecated:
+        head.insert(0, f"@{grpc}.deprecated({literal(f'{service.full_name} is deprecated')})")
+    return with_docstring(head, text, lines)
 
 
 def _stub_method(module: PyModule, method: _Method) -> list[str]:

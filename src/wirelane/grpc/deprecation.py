@@ -1,4 +1,4 @@
-"""What generated stubs mark methods with whose .proto file says that they are deprecated."""
+"""What generated stubs mark services and methods with whose .proto file says that they are deprecated."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ else:
     import warnings
 
     def deprecated(text):
-        """Warn, when the decorated function is called, that it is deprecated; type checkers tell it where it is used."""
+        """Warn, when the decorated function or class is called, that it is deprecated; type checkers tell it where it is used."""
 
-        def decorate(function):
+        def warning(function, applies=lambda arguments: True):
             @functools.wraps(function)
             def warned(*arguments, **options):
-                warnings.warn(text, DeprecationWarning, stacklevel=2)
+                if applies(arguments):
+                    warnings.warn(text, DeprecationWarning, stacklevel=2)
                 return function(*arguments, **options)
 
             return warned
+
+        def decorate(target):
+            if not isinstance(target, type):
+                return warning(target)
+            # A class that inherits is not deprecated (PEP 702).
+            target.__init__ = warning(target.__init__, lambda arguments: type(arguments[0]) is target)
+            return target
 
         return decorate
 

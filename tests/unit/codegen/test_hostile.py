@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2
@@ -10,10 +11,10 @@ from google.protobuf.compiler import plugin_pb2
 
 from support.codegen_support import texts_of
 from wirelane import SchemaError, WirelaneError
-from wirelane.codegen import Settings, generate
+from wirelane.codegen import Messages, Settings, generate
 
 EVIL = "\n\nimport os; os.abort()  # \"\"\" ''' \\"
-MESSAGES = ["betterproto2", "protobuf", "none"]
+MESSAGES = [Messages.BETTERPROTO2, Messages.PROTOBUF, Messages.NONE]
 
 
 def request_of(file: descriptor_pb2.FileDescriptorProto) -> plugin_pb2.CodeGeneratorRequest:
@@ -41,7 +42,7 @@ def calls_in(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("messages", MESSAGES)
-def test_comments_are_only_ever_text(messages: str) -> None:
+def test_comments_are_only_ever_text(messages: Messages) -> None:
     file = plain_file()
     for path in ([4, 0], [4, 0, 2, 0], [5, 0], [5, 0, 2, 0], [6, 0], [6, 0, 2, 0]):
         file.source_code_info.location.add(path=path, span=[0, 0, 0], leading_comments=EVIL)
@@ -56,7 +57,7 @@ def test_comments_are_only_ever_text(messages: str) -> None:
 @pytest.mark.parametrize(
     "name", ["../up.proto", "/etc/abs.proto", "a/../../b.proto", "line\nimport os.proto", "a\\b.proto", ""]
 )
-def test_names_of_files_that_lead_elsewhere_are_refused(messages: str, name: str) -> None:
+def test_names_of_files_that_lead_elsewhere_are_refused(messages: Messages, name: str) -> None:
     with pytest.raises(SchemaError):
         generate(request_of(plain_file(name)), Settings(messages=messages))
 
@@ -64,33 +65,34 @@ def test_names_of_files_that_lead_elsewhere_are_refused(messages: str, name: str
 @pytest.mark.parametrize("name", ["--out=x.proto", "@file.proto", "-I.proto"])
 def test_a_name_that_protoc_would_take_for_an_option_is_refused(name: str) -> None:
     with pytest.raises(SchemaError, match="for an option|is no name"):
-        generate(request_of(plain_file(name)), Settings(messages="protobuf"))
+        generate(request_of(plain_file(name)), Settings(messages=Messages.PROTOBUF))
 
 
 @pytest.mark.parametrize("messages", MESSAGES)
 @pytest.mark.parametrize("what", ["package", "message", "field", "enum", "value", "service", "method"])
-def test_names_that_are_none_are_refused(messages: str, what: str) -> None:
+def test_names_that_are_none_are_refused(messages: Messages, what: str) -> None:
     file = plain_file()
     evil = "x = 1\nimport os"
     if what == "package":
         file.package = evil
     else:
-        {
+        named: dict[str, Any] = {
             "message": file.message_type[0],
             "field": file.message_type[0].field[0],
             "enum": file.enum_type[0],
             "value": file.enum_type[0].value[0],
             "service": file.service[0],
             "method": file.service[0].method[0],
-        }[what].name = evil
+        }
+        named[what].name = evil
     with pytest.raises(WirelaneError):
         generate(request_of(file), Settings(messages=messages))
 
 
 @pytest.mark.parametrize("messages", MESSAGES)
-def test_a_strange_but_possible_name_of_a_file_is_only_ever_text(messages: str) -> None:
+def test_a_strange_but_possible_name_of_a_file_is_only_ever_text(messages: Messages) -> None:
     name = 'it\'s "odd" # {0} %s.proto'
-    if messages == "protobuf":
+    if messages is Messages.PROTOBUF:
         with pytest.raises(SchemaError, match="is no name"):
             generate(request_of(plain_file(name)), Settings(messages=messages))
         return
