@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -21,12 +22,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.figures import Figure, Results, best, with_ratios
+from benchmarks.figures import CodecFigure, Figure, Results, best, with_ratios
 from benchmarks.processes import Failed, Sample, own_cores, run_client, sample, serving
 from benchmarks.profiling import VARIABLE
 from benchmarks.stacks import Stack, all_stacks, chosen_pairs
-from benchmarks.tables import show_case, show_targets
-from benchmarks.targets import Outcome, outcomes
+from benchmarks.tables import show_case, show_codecs, show_targets
+from benchmarks.targets import Outcome, codec_outcomes, outcomes
 from benchmarks.work import CASES, Case
 
 
@@ -74,10 +75,16 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
-        epilog="Cases: " + "; ".join(f"{case.name} ({case.title})" for case in CASES.values()),
+        epilog="Cases: "
+        + "; ".join(f"{case.name} ({case.title})" for case in CASES.values())
+        + f"; {CODECS} (messages to bytes and back, without a wire)",
     )
     parser.add_argument(
-        "--case", action="append", choices=CASES, metavar="NAME", help="only this case (repeat)"
+        "--case",
+        action="append",
+        choices=[*CASES, CODECS],
+        metavar="NAME",
+        help="only this case (repeat)",
     )
     parser.add_argument("--client", metavar="TEXT", help="only clients whose name holds this")
     parser.add_argument(
@@ -95,6 +102,9 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
+CODECS = "codecs"
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -107,6 +117,8 @@ class Run:
         self._stacks = all_stacks(options.client, options.server)
         self.figures: list[Figure] = []
         self.failures: list[str] = []
+        self.codecs: list[CodecFigure] = []
+        self.missing_codecs: dict[str, str] = {}
         for stack in self._stacks:
             if stack.missing:
                 say(f"without {stack.name}: {stack.missing}")
@@ -132,6 +144,29 @@ class Run:
         self.figures += found
         return found
 
+    def measure_codecs(self) -> dict[str, int]:
+        """Every library with every message, in a process of its own; return the sizes of the messages."""
+        say(CODECS)
+        scale, repeat = f"--scale={self._options.scale}", f"--repeat={self._options.repeat}"
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.codecs", scale, repeat],
+            cwd=Path(__file__).resolve().parent.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            say(done.stderr)
+            self.failures.append(CODECS)
+            return {}
+        report = json.loads(done.stdout)
+        self.codecs = [CodecFigure(**figure) for figure in report["figures"]]
+        self.missing_codecs = report["missing"]
+        for name, reason in self.missing_codecs.items():
+            say(f"without {name}: {reason}")
+        sizes: dict[str, int] = report["sizes"]
+        return sizes
+
     def as_json(self, reached: list[Outcome]) -> str:
         packages = ("wirelane", "grpcio", "grpclib", "uvloop", "protobuf")
         about = {
@@ -141,26 +176,34 @@ class Run:
             "repeat": self._options.repeat,
             "scale": self._options.scale,
             "versions": {name: version(name) for name in packages},
-            "missing": {stack.name: stack.missing for stack in self._stacks if stack.missing},
+            "missing": {stack.name: stack.missing for stack in self._stacks if stack.missing}
+            | self.missing_codecs,
             "failures": self.failures,
         }
         figures = [asdict(figure) for figure in self.figures]
         targets = [asdict(outcome) for outcome in reached]
-        return json.dumps({"about": about, "figures": figures, "targets": targets}, indent=2) + "\n"
+        codecs = [asdict(figure) for figure in self.codecs]
+        found = {"about": about, "figures": figures, "codecs": codecs, "targets": targets}
+        return json.dumps(found, indent=2) + "\n"
 
 
 def main() -> int:
     options = parsed()
     console = Console(width=130, highlight=False)
     run = Run(options)
-    for case in [CASES[name] for name in options.case or CASES]:
+    names = options.case or [*CASES, CODECS]
+    for case in [CASES[name] for name in names if name != CODECS]:
         if options.list:
             console.print(f"{case.name}: {case.title}")
             for client, server in run.pairs(case):
                 console.print(f"    {client.name} to {server.name}")
         elif (figures := run.case(case)) and not options.profile:
             show_case(console, case, figures)
-    reached = outcomes(Results(run.figures))
+    # A choice of clients or servers is one of stacks.
+    if CODECS in names and not (options.list or options.profile or options.client or options.server):
+        sizes = run.measure_codecs()
+        show_codecs(console, run.codecs, sizes)
+    reached = [*outcomes(Results(run.figures)), *codec_outcomes(run.codecs)]
     if reached and not options.profile:
         show_targets(console, reached)
     if options.json:

@@ -57,6 +57,27 @@ class Figure:
         return self.cpu_of(self.place)
 
 
+@dataclass(frozen=True)
+class CodecFigure:
+    """One library with one message.
+
+    Attributes:
+        encode: Microseconds of CPU to make bytes of it.
+        decode: Microseconds of CPU to make it of bytes.
+        base: The library that the ratios are against.
+        encode_ratio: How many times as fast as that.
+        decode_ratio: The same.
+    """
+
+    message: str
+    library: str
+    encode: float
+    decode: float
+    base: str | None = None
+    encode_ratio: float | None = None
+    decode_ratio: float | None = None
+
+
 def best(figures: list[Figure]) -> Figure:
     """The repeat of a measurement that did the most per second; whatever else the machine did only takes from it."""
     found = max(figures, key=operator.attrgetter("per_second"))

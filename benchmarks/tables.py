@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import Figure
+from benchmarks.figures import CodecFigure, Figure
 from benchmarks.targets import Outcome
 from benchmarks.work import Case
 
@@ -41,6 +41,30 @@ def show_case(console: Console, case: Case, figures: list[Figure]) -> None:
             cells += [_cell(figure.client_memory, 1), _cell(figure.server_memory, 1)]
         table.add_row(figure.client, "" if figure.client == figure.server else figure.server, *cells)
     console.print(table)
+
+
+def show_codecs(console: Console, figures: list[CodecFigure], sizes: dict[str, int]) -> None:
+    for message in dict.fromkeys(figure.message for figure in figures):
+        table = Table(
+            title=f"messages to bytes and back: {message}, {sizes[message]} bytes",
+            title_justify="left",
+            header_style="bold",
+        )
+        table.add_column("library")
+        for heading in ("encode us", "decode us", "encode x", "decode x"):
+            table.add_column(heading, justify="right")
+        table.add_column("times as fast as")
+        for figure in figures:
+            if figure.message == message:
+                table.add_row(
+                    figure.library,
+                    _cell(figure.encode, 2),
+                    _cell(figure.decode, 2),
+                    _cell(figure.encode_ratio, 2),
+                    _cell(figure.decode_ratio, 2),
+                    figure.base or "",
+                )
+        console.print(table)
 
 
 def show_targets(console: Console, found: list[Outcome]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from benchmarks.figures import Figure, Results
+from benchmarks.figures import CodecFigure, Figure, Results
 from benchmarks.stacks import ANYIO, BARE, FLOOR, GO, GRPCAIO, LOOPS, OURS, STREAMS, TCP
 
 
@@ -178,3 +178,22 @@ TARGETS = (
 def outcomes(results: Results) -> list[Outcome]:
     """The targets for which the run has all figures."""
     return [outcome for target in TARGETS if (outcome := target.outcome(results))]
+
+
+# The message that the targets of codecs are about, and by how much a library is to be faster than its base.
+_TYPICAL = "Order"
+_CODECS = {"wirelane, dict": 4.0, "betterproto2 through wirelane": 10.0, "betterproto2, accelerated": 10.0}
+
+
+def codec_outcomes(figures: Iterable[CodecFigure]) -> list[Outcome]:
+    """The targets of codecs for which the run has the figures."""
+    found: list[Outcome] = []
+    for figure in figures:
+        bound = _CODECS.get(figure.library)
+        if bound is None or figure.message != _TYPICAL:
+            continue
+        for way, ratio in (("encode", figure.encode_ratio), ("decode", figure.decode_ratio)):
+            if ratio is not None:
+                title = f"{figure.library}: {way}, of {figure.base}"
+                found.append(Outcome(title, f">= {bound:.3g}x", ratio, ratio >= bound))
+    return found

@@ -162,3 +162,70 @@ def test_the_program_in_go_knows_only_fields_that_a_case_has(benchmarks: None) -
     known = set(re.findall(r'`json:"(\w+)"`', text))
     assert known
     assert known <= {field.name for field in fields(Case)}
+
+
+@pytest.mark.timeout(180)
+def test_every_codec_is_measured_with_every_message(tmp_path: Path, benchmarks: None) -> None:
+    from benchmarks.codecs import MESSAGES
+
+    file = tmp_path / "figures.json"
+    shown = run("--case", "codecs", "--scale", "0.01", "--repeat", "1", "--json", str(file))
+    found = json.loads(file.read_text(encoding="utf-8"))
+    libraries = {figure["library"] for figure in found["codecs"]}
+    assert libraries >= {
+        "google.protobuf",
+        "google.protobuf through wirelane",
+        "json_format, dict",
+        "json_format, JSON",
+        "wirelane, dict",
+        "wirelane, JSON",
+        "raw bytes",
+        "dataclasses",
+        "betterproto2",
+        "betterproto2 through wirelane",
+        "betterproto2, accelerated",
+    }
+    pairs = [(figure["message"], figure["library"]) for figure in found["codecs"]]
+    assert sorted(pairs) == sorted((message, library) for message in MESSAGES for library in libraries)
+    for figure in found["codecs"]:
+        assert figure["encode"] > 0
+        assert figure["decode"] > 0
+        assert (figure["base"] is None) == (figure["encode_ratio"] is None)
+    assert {target["title"] for target in found["targets"]} == {
+        f"{library}: {way}, of {base}"
+        for library, base in (
+            ("wirelane, dict", "json_format, dict"),
+            ("betterproto2 through wirelane", "betterproto2"),
+            ("betterproto2, accelerated", "betterproto2"),
+        )
+        for way in ("encode", "decode")
+    }
+    assert "messages to bytes and back: Order" in shown
+
+
+def test_every_library_has_the_same_message(benchmarks: None) -> None:
+    from benchmarks.codecs import MESSAGES, SCHEMA, contestants
+
+    for message, value in MESSAGES.items():
+        same = SCHEMA.decode(f"bench.{message}", SCHEMA.encode(f"bench.{message}", value))
+        assert same == value
+        for each in contestants(message, {}):
+            if each.library in {"wirelane, dict", "wirelane, JSON", "json_format, dict", "json_format, JSON"}:
+                data = each.encode()
+                assert isinstance(data, bytes)
+                assert SCHEMA.decode(f"bench.{message}", data) == same, each.library
+            each.decode()
+
+
+def test_targets_of_codecs_are_about_one_message(benchmarks: None) -> None:
+    from benchmarks.figures import CodecFigure
+    from benchmarks.targets import codec_outcomes
+
+    found = codec_outcomes(
+        [
+            CodecFigure("Order", "wirelane, dict", 1, 1, "json_format, dict", 8.0, 3.0),
+            CodecFigure("Flat", "wirelane, dict", 1, 1, "json_format, dict", 1.0, 1.0),
+            CodecFigure("Order", "raw bytes", 1, 1),
+        ]
+    )
+    assert [(outcome.measured, outcome.met) for outcome in found] == [(8.0, True), (3.0, False)]
