@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_type
 
 import grpc as grpcio
 import pytest
@@ -176,7 +176,13 @@ async def test_the_stub_takes_and_gives_what_the_functions_do() -> None:
 async def test_a_method_is_called_through_the_channel_with_its_types() -> None:
     """`method_for` knows the types of the function."""
     async with _server().listen("127.0.0.1:0") as listening, grpc.Channel(str(listening.address)) as channel:
-        order = await channel.unary(service.method_for(get_order), Query("7"))
+        method = service.method_for(get_order)
+        assert_type(method, grpc.Method[Query, Order])
+        assert_type(service.method_for(watch), grpc.Method[Query, Order])
+        assert_type(service.method_for(upload), grpc.Method[Order, Query])
+        assert_type(service.method_for(echo), grpc.Method[Order, Order])
+        assert_type(admin.method_for(Administration.remove), grpc.Method[Order, Query])
+        order = await channel.unary(method, Query("7"))
         assert order.quantity == 2
         assert await channel.collect(service.methods["watch"], Query("w"), limit=1) == [Order("w0")]
         made = service.methods["add"]

@@ -5,17 +5,40 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wirelane.errors import UsageError
 from wirelane.grpc.methods import CALL_FORMS
 
 if TYPE_CHECKING:
     from wirelane.core.metadata import MetadataLike
-    from wirelane.grpc.channel import Channel
     from wirelane.grpc.definition import DefinedMethod
 
-__all__ = ["DefinedCall", "DefinedStub"]
+__all__ = ["CallMaker", "DefinedCall", "DefinedStub"]
+
+
+class CallMaker(Protocol):
+    """What a stub needs of a channel, be it of `wirelane.grpc` or `wirelane.sync.grpc`."""
+
+    @property
+    def unary(self) -> Any:
+        """Makes a unary call."""
+        ...
+
+    @property
+    def server_stream(self) -> Any:
+        """Makes a call whose replies stream."""
+        ...
+
+    @property
+    def client_stream(self) -> Any:
+        """Makes a call whose requests stream."""
+        ...
+
+    @property
+    def bidi_stream(self) -> Any:
+        """Makes a call both of whose sides stream."""
+        ...
 
 
 class DefinedCall:
@@ -25,7 +48,7 @@ class DefinedCall:
     over, and so on. The replies are what the function returns.
     """
 
-    def __init__(self, channel: Channel, method: DefinedMethod) -> None:
+    def __init__(self, channel: CallMaker, method: DefinedMethod) -> None:
         self._form = getattr(channel, CALL_FORMS[method.method.cardinality])
         self._bound = method.bound()
         self.method = method
@@ -88,7 +111,7 @@ def _without(method: DefinedMethod, parameters: tuple[str, ...]) -> inspect.Sign
 class DefinedStub:
     """A `Service` on a channel; its attributes are the methods, by the names of the functions or of the .proto."""
 
-    def __init__(self, channel: Channel, name: str, methods: Mapping[str, DefinedMethod]) -> None:
+    def __init__(self, channel: CallMaker, name: str, methods: Mapping[str, DefinedMethod]) -> None:
         self._channel = channel
         self._service = name
         self._methods = dict(methods)

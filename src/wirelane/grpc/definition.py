@@ -21,7 +21,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar, overload
 
 from wirelane.codec import MessageCodec, Schema, codec_for
 from wirelane.codec.dataclasses import (
@@ -39,8 +39,7 @@ from wirelane.grpc.methods import BoundMethod, Method
 from wirelane.grpc.signatures import Signature, read_signature
 
 if TYPE_CHECKING:
-    from wirelane.grpc.channel import Channel
-    from wirelane.grpc.defined_stub import DefinedStub
+    from wirelane.grpc.defined_stub import CallMaker, DefinedStub
     from wirelane.grpc.server.router import Route
 
 __all__ = ["BoundService", "DefinedMethod", "Service"]
@@ -49,6 +48,7 @@ F = TypeVar("F", bound=Callable[..., object])
 Req = TypeVar("Req", bound=MessageLike)
 Res = TypeVar("Res", bound=MessageLike)
 P = ParamSpec("P")
+Adapt: TypeAlias = Callable[[Method[Any, Any], Callable[..., Any]], Callable[..., Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,8 @@ class Service:
         UsageError: `name` is none.
     """
 
+    _blocking = False
+
     def __init__(self, name: str, *, doc: str = "", deprecated: bool = False) -> None:
         self._spec = ServiceSpec(name, doc=inspect.cleandoc(doc), deprecated=deprecated)
         self._methods: dict[str, DefinedMethod] = {}
@@ -169,7 +171,7 @@ class Service:
         if name is not None and not isinstance(name, str):
             raise UsageError(f"name is the name of the method, not {name!r}")
         chosen = name or pascal_case(python_name.strip("_"))
-        signature = read_signature(function, chosen, names)
+        signature = read_signature(function, chosen, names, blocking=self._blocking)
         # Now, not when a server needs it: whoever made the mistake looks here.
         try:
             reach((signature.request, signature.response), names)
@@ -254,7 +256,7 @@ class Service:
                 return each.method
         raise UsageError(f"{getattr(function, '__qualname__', function)!r} is no method of {self.name}")
 
-    def stub(self, channel: Channel) -> DefinedStub:
+    def stub(self, channel: CallMaker) -> DefinedStub:
         """Return the service on a channel: its methods take and give what the functions do.
 
         `orders = service.stub(channel)`, then `await orders.get_order(GetOrder("1"), timeout=2.0)`. No schema is needed.
@@ -276,11 +278,15 @@ class Service:
         """
         return BoundService(self, owner)
 
-    def routes(self, owner: object = None) -> list[Route]:
+    def routes(self, adapt: Adapt | None = None, owner: object = None) -> list[Route]:
         """Return what a server serves.
 
+        Args:
+            adapt: Makes handlers that the loop runs of functions that block; None where the server cannot.
+            owner: Whose methods those are that take self.
+
         Raises:
-            UsageError: It has no methods, or some that need an object.
+            UsageError: It has no methods, or some that need an object, or block.
         """
         from wirelane.grpc.server.router import Route
 
@@ -292,12 +298,19 @@ class Service:
                 f"{homeless[0].function.__qualname__} takes self: give the server service.bind(object), with the object "
                 "whose method it is"
             )
+        if self._blocking and adapt is None:
+            raise UsageError(f"the functions of {self.name} block: give it to a wirelane.sync.grpc.Server")
         spec = self.spec
+
+        def handler(each: DefinedMethod) -> Callable[..., Any]:
+            made = each.handler(owner)
+            return adapt(each.method, made) if self._blocking and adapt is not None else made
+
         return [
             Route(
                 path=each.method.path,
                 cardinality=each.method.cardinality,
-                handler=each.handler(owner),
+                handler=handler(each),
                 request=each.request_codec(),
                 reply=each.reply_codec(),
                 takes_context=True,
@@ -322,9 +335,9 @@ class BoundService:
         self.service = service
         self.owner = owner
 
-    def routes(self) -> list[Route]:
-        """Return what a server serves."""
-        return self.service.routes(self.owner)
+    def routes(self, adapt: Adapt | None = None) -> list[Route]:
+        """Return what a server serves; see `Service.routes`."""
+        return self.service.routes(adapt, self.owner)
 
     def __repr__(self) -> str:
         return f"<BoundService {self.service.name} of {self.owner!r}>"

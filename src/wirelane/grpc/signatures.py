@@ -33,6 +33,11 @@ _STREAMS: Final = (
     collections.abc.AsyncIterable,
     collections.abc.AsyncGenerator,
 )
+_BLOCKING_STREAMS: Final = (
+    collections.abc.Iterator,
+    collections.abc.Iterable,
+    collections.abc.Generator,
+)
 # What calling a method of a stub takes besides the request.
 _TAKEN: Final = frozenset({"timeout", "metadata", "compression", "wait_for_ready", "self"})
 _VALUE: Final = "value"
@@ -66,27 +71,43 @@ class Signature:
 
 
 def read_signature(
-    function: Callable[..., object], method: str, names: Mapping[str, Any] | None = None
+    function: Callable[..., object],
+    method: str,
+    names: Mapping[str, Any] | None = None,
+    *,
+    blocking: bool = False,
 ) -> Signature:
     """Return what a handler takes and gives.
 
     Args:
-        function: The handler, `async def`.
+        function: The handler.
         method: The name of its method, which messages made for it are named after.
         names: What annotations may name besides what is global to the module.
+        blocking: It runs in a thread: `def` instead of `async def`, and iterators instead of async ones.
 
     Raises:
         UsageError: It is no handler, or an annotation is missing or no message can be made of it.
     """
     if not inspect.isfunction(function):
-        raise UsageError(f"a method of a service is made of a function (async def), not of {function!r}")
-    if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
-        raise UsageError(f"{function.__qualname__} must be async def; it would block the event loop")
-    return _Reader(function, method, names or {}).read()
+        raise UsageError(f"a method of a service is made of a function, not of {function!r}")
+    awaited = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    if awaited and blocking:
+        raise UsageError(
+            f"{function.__qualname__} is async def; it needs the Service of wirelane.grpc, or to be def"
+        )
+    if not awaited and not blocking:
+        raise UsageError(
+            f"{function.__qualname__} must be async def, since it would block the event loop; wirelane.sync.grpc has a "
+            "Service for functions that block"
+        )
+    return _Reader(function, method, names or {}, _BLOCKING_STREAMS if blocking else _STREAMS).read()
 
 
 class _Reader:
-    def __init__(self, function: types.FunctionType, method: str, names: Mapping[str, Any]) -> None:
+    def __init__(
+        self, function: types.FunctionType, method: str, names: Mapping[str, Any], streams: tuple[Any, ...]
+    ) -> None:
+        self._streams = streams
         self._function = function
         self._method = method
         self._names = names
@@ -167,14 +188,14 @@ class _Reader:
     def _request(
         self, taken: dict[str, Any], signature: inspect.Signature
     ) -> tuple[type, bool, bool, tuple[str, ...] | None, str | None]:
-        streams = [name for name, hint in taken.items() if _element(hint) is not None]
+        streams = [name for name, hint in taken.items() if self._element(hint) is not None]
         if streams:
             if len(taken) > 1:
                 raise UsageError(
                     f"{self._name}({streams[0]}): requests that stream come alone; put the other parameters into the "
                     "messages, or into the metadata"
                 )
-            kind, wraps = self._message(_element(taken[streams[0]]), "Request")
+            kind, wraps = self._message(self._element(taken[streams[0]]), "Request")
             return kind, True, wraps, None, streams[0]
         if len(taken) == 1:
             ((name, hint),) = taken.items()
@@ -196,9 +217,12 @@ class _Reader:
         if annotation is inspect.Signature.empty:
             raise UsageError(f"{self._name}: annotate what it returns, of which the .proto is made")
         hint = self._evaluate(annotation, "return")
-        element = _element(hint)
-        if inspect.isasyncgenfunction(self._function) and element is None:
-            raise UsageError(f"{self._name} yields its replies: it returns an AsyncIterator of them")
+        element = self._element(hint)
+        yields = inspect.isasyncgenfunction(self._function) or inspect.isgeneratorfunction(self._function)
+        if yields and element is None:
+            raise UsageError(
+                f"{self._name} yields its replies: it returns an {self._streams[0].__name__} of them"
+            )
         kind, wraps = self._message(hint if element is None else element, "Response")
         return kind, element is not None, wraps
 
@@ -207,10 +231,15 @@ class _Reader:
         bare, _ = strip(hint)
         if is_message_type(bare):
             return bare, False
-        if _element(bare) is not None:
+        if self._element(bare) is not None:
             raise UsageError(f"{self._name}: a stream of streams is no method; its elements are messages")
         nothing = bare is None or bare is type(None)
         return self._made([] if nothing else [(_VALUE, hint, dataclasses.field())], suffix), True
+
+    def _element(self, hint: Any) -> Any:
+        """Return what an iterator is of; None for anything else."""
+        bare, _ = strip(hint)
+        return get_args(bare)[0] if get_origin(bare) in self._streams else None
 
     def _made(self, fields: list[tuple[str, Any, Any]], suffix: str) -> type:
         return dataclasses.make_dataclass(
@@ -222,12 +251,6 @@ class _Reader:
                 "__module__": self._function.__module__,
             },
         )
-
-
-def _element(hint: Any) -> Any:
-    """Return what an async iterator is of; None for anything else."""
-    bare, _ = strip(hint)
-    return get_args(bare)[0] if get_origin(bare) in _STREAMS else None
 
 
 def _default(parameter: inspect.Parameter) -> Any:

@@ -42,6 +42,7 @@ class BlockingServer(AsyncServer):
 
     def __init__(self, services: Iterable[object] = (), *, threads: int = THREADS, **settings: Any) -> None:
         self._threads = Threads(threads)
+        self._adapt = self._awaitable
         super().__init__(services, **settings)
 
     def _route(self, method: object, function: Callable[..., object]) -> Any:

@@ -185,8 +185,8 @@ def _blocking(request: Query) -> Order:
         (_positional, "_positional(a): parameters are passed by name"),
         (_yields, "_yields yields its replies"),
         (_blocking, "_blocking must be async def"),
-        (len, "made of a function (async def)"),
-        ("get", "made of a function (async def)"),
+        (len, "a method of a service is made of a function"),
+        ("get", "a method of a service is made of a function"),
     ],
 )
 def test_a_function_that_is_no_method_is_refused(function: Any, complaint: str) -> None:

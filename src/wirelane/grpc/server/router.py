@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wirelane.codec import MessageCodec, Schema
     from wirelane.codec.dataclasses import ServiceSpec
     from wirelane.codec.formats import Codec
+    from wirelane.grpc.methods import Method
     from wirelane.grpc.server.adapters import StreamAdapter
     from wirelane.grpc.server.handler import Call
 
@@ -85,8 +86,10 @@ class Route:
 class HasRoutes(Protocol):
     """A service that knows its routes: one written in Python."""
 
-    def routes(self) -> list[Route]:
-        """Return them."""
+    def routes(
+        self, adapt: Callable[[Method[Any, Any], Callable[..., Any]], Callable[..., Any]] | None
+    ) -> list[Route]:
+        """Return them; `adapt` makes handlers that the loop runs of functions that block."""
         ...
 
 

@@ -202,6 +202,9 @@ class Server:
         for route in routes:
             self._add(route)
 
+    _adapt: Callable[[Method[Any, Any], Callable[..., Any]], Callable[..., Any]] | None = None
+    """What makes handlers that the loop runs of functions that block, for servers that take such."""
+
     def _service_routes(self, service: object) -> list[Route]:
         if isinstance(service, type):
             raise UsageError(
@@ -210,7 +213,7 @@ class Server:
         if isinstance(service, HasMapping):
             return mapping_routes(service)
         if isinstance(service, HasRoutes):
-            return service.routes()
+            return service.routes(self._adapt)
         methods = getattr(service, "__methods__", None)
         mapping = methods() if callable(methods) else service
         if not isinstance(mapping, Mapping):

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from wirelane.core.metadata import MetadataLike as MetadataLike
     from wirelane.core.method import Cardinality as Cardinality
     from wirelane.grpc.definition import BoundService as BoundService
-    from wirelane.grpc.definition import Service as Service
     from wirelane.grpc.deprecation import deprecated as deprecated
     from wirelane.grpc.methods import Method as Method
     from wirelane.grpc.options import ChannelOptions as ChannelOptions
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from wirelane.grpc.script import Step as Step
     from wirelane.grpc.server import ServerStats as ServerStats
     from wirelane.grpc.stub import ServiceStub as ServiceStub
+    from wirelane.sync._definition import Service as Service
     from wirelane.sync._feeding import Messages as Messages
     from wirelane.sync.grpc.channel import Channel as Channel
     from wirelane.sync.grpc.context import Context as Context
