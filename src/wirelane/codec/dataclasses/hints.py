@@ -100,6 +100,7 @@ class Hint:
         kind: What each is; of a map, each behind a key; None for a oneof.
         key: Of a map.
         container: Of a list: list, tuple, set or frozenset.
+        abstract: It is a Sequence or Collection, of which a tuple is one as well.
         nullable: None is one of its values.
         members: Of a oneof: its types, and what each was annotated with.
         field: What `Annotated` says about the whole.
@@ -110,6 +111,7 @@ class Hint:
     kind: Kind | None
     key: ScalarKind | None = None
     container: type = list
+    abstract: bool = False
     nullable: bool = False
     members: tuple[tuple[Kind, Field], ...] = ()
     field: Field = dataclasses.field(default_factory=Field)
@@ -220,7 +222,8 @@ def _list(
     kind = _inner(arguments[0], settings, field, where, "a list")
     if container in (set, frozenset) and not isinstance(kind, (ScalarKind, EnumKind)):
         raise UsageError(f"{where}: a set holds what has a hash: numbers, strings, bytes and enums")
-    return Hint(Shape.LIST, kind, container=container)
+    abstract = get_origin(bare) in (collections.abc.Sequence, collections.abc.Collection)
+    return Hint(Shape.LIST, kind, container=container, abstract=abstract)
 
 
 def _map(bare: Any, arguments: tuple[Any, ...], settings: Field, field: str, where: str) -> Hint:

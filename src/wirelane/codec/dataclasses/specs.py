@@ -169,6 +169,8 @@ def _field(field: dataclasses.Field[Any], hint: Hint, numbers: _Numbers, where: 
     members = _members(hint, field.name, name, numbers, where)
     number = members[0].number if members else numbers.take(hint.field.number, field.name)
     unset, explicit = _absence(field, hint, where)
+    # What comes out equals what the default is, where nothing was sent.
+    container = tuple if hint.abstract and isinstance(field.default, tuple) else hint.container
     return FieldSpec(
         field.name,
         name,
@@ -176,7 +178,7 @@ def _field(field: dataclasses.Field[Any], hint: Hint, numbers: _Numbers, where: 
         hint.shape,
         hint.kind,
         hint.key,
-        hint.container,
+        container,
         members,
         nullable=hint.nullable,
         explicit=explicit,
@@ -266,11 +268,12 @@ def _check_names(kind: type, fields: list[FieldSpec], options: MessageOptions) -
             if name in options.names:
                 raise UsageError(f'{where}: the name "{name}" is reserved')
             known = spelt.get(json_name(name))
+            hint = _EXAMPLE if field.members else _NAMED
             if known == name:
-                raise UsageError(f'{where}: another field is called "{name}"; rename one, or {_NAMED}')
+                raise UsageError(f'{where}: another field is called "{name}"; rename one, or {hint}')
             if known is not None:
                 raise UsageError(
-                    f'{where}: "{name}" and "{known}" are one name in JSON; rename one, or {_NAMED}'
+                    f'{where}: "{name}" and "{known}" are one name in JSON; rename one, or {hint}'
                 )
             spelt[json_name(name)] = name
 
