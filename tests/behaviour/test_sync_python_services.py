@@ -28,10 +28,10 @@ class Order:
 
 
 @service.method
-def get_order(request: Query, context: grpc.Context) -> Order:
+def get_order(request: Query, call: grpc.Context) -> Order:
     """Find one."""
     if not request.id:
-        context.abort(StatusCode.INVALID_ARGUMENT, "which?")
+        call.abort(StatusCode.INVALID_ARGUMENT, "which?")
     return Order(request.id)
 
 

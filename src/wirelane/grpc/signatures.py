@@ -38,6 +38,7 @@ _BLOCKING_STREAMS: Final = (
     collections.abc.Iterable,
     collections.abc.Generator,
 )
+_CONTEXTS: Final = ("wirelane.grpc.server.context", "wirelane.sync.grpc.context")
 # What calling a method of a stub takes besides the request.
 _TAKEN: Final = frozenset({"timeout", "metadata", "compression", "wait_for_ready", "self"})
 _VALUE: Final = "value"
@@ -153,8 +154,8 @@ class _Reader:
             return False
         found = self._evaluate(annotation, parameter.name)
         # Not imported: whoever annotates with it has loaded it, and a client need not pay for the server.
-        module = sys.modules.get("wirelane.grpc.server.context")
-        return module is not None and found is module.Context
+        modules = (sys.modules.get(name) for name in _CONTEXTS)
+        return any(module is not None and found is module.Context for module in modules)
 
     def _only_context(self, known: str | None, parameter: inspect.Parameter) -> str:
         if known is not None:
