@@ -11,14 +11,13 @@ object; every other is of the parent, and says so when it is used.
 from __future__ import annotations
 
 import os
-from asyncio import _get_running_loop
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 from weakref import WeakSet
 
 from wirelane.errors import UsageError
-from wirelane.sync._portal import abandon, current, refuse_inside, run
+from wirelane.sync._portal import abandon, current, run
 
 __all__ = ["Facade", "Made", "facade_of", "next_of", "open_now", "wrap"]
 
@@ -121,16 +120,7 @@ def open_now(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
     In the async library that is the caller's choice; here there is none to make.
     """
-    if (running := _get_running_loop()) is not None:
-        refuse_inside(running, function)
-    return run(_opened, function, args, kwargs)
-
-
-async def _opened(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    made = function(*args, **kwargs)
-    if type(made) in _classes:
-        return wrap(made)
-    return wrap(await made if isinstance(made, Awaitable) else made)
+    return wrap(current().run(function, args, kwargs, _classes))
 
 
 def _after_fork() -> None:

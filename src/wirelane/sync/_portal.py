@@ -22,7 +22,7 @@ import sys
 import threading
 from asyncio import _get_running_loop
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from contextvars import Context, copy_context
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
@@ -68,17 +68,23 @@ class _Job:
         "done",
         "error",
         "function",
+        "keep",
         "keywords",
         "result",
         "task",
     )
 
     def __init__(
-        self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
+        keep: Container[type],
     ) -> None:
         self.function = function
         self.arguments = arguments
         self.keywords = keywords
+        self.keep = keep
         self.context: Context = copy_context()
         self.done = threading.Lock()
         self.done.acquire()
@@ -97,7 +103,7 @@ class _Job:
         except BaseException as error:  # noqa: BLE001  (it is the caller's)
             self._finish(None, error)
             return
-        if not isinstance(result, Awaitable):
+        if type(result) in self.keep or not isinstance(result, Awaitable):
             self._finish(result, None)
             return
         coroutine = result if asyncio.iscoroutine(result) else _wait(result)
@@ -142,13 +148,22 @@ class Portal:
         state = "closed" if self._closing else "running" if self._loop is not None else "not started"
         return f"<Portal {state}>"
 
-    def run(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """Call a function in the loop, and return what it gives; if that can be awaited, what awaiting it gives."""
+    def run(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
+        keep: Container[type] = (),
+    ) -> Any:
+        """Call a function in the loop, and return what it gives; if that can be awaited, what awaiting it gives.
+
+        Objects of the types in `keep` are not awaited.
+        """
         if (running := _get_running_loop()) is not None:
             refuse_inside(running, function)
         if self._loop is None or self._closing:
             self._start()
-        job = _Job(function, arguments, keywords)
+        job = _Job(function, arguments, keywords, keep)
         try:
             self._submit(job)
             job.done.acquire()
@@ -170,7 +185,7 @@ class Portal:
         """Call a function in the loop, and do not wait: what goes wrong in it is its own business to tell."""
         if self._loop is None or self._closing:
             self._start()
-        self._submit(_Job(function, (), {}))
+        self._submit(_Job(function, (), {}, ()))
 
     def adopt(self, opened: Shell) -> None:
         """Close what this holds at the end of the interpreter, if it is still there then."""
