@@ -12,9 +12,12 @@ import difflib
 import reprlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wirelane.errors import CodecError
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
 
 __all__ = [
     "MAX_DEPTH",
@@ -51,6 +54,7 @@ class MessageCodec:
         decode: Bytes to value. Raises CodecError.
         parse: As `decode`, but the function of the messages' library itself, where that does all; else None.
         faults: What `parse` raises instead of CodecError; call `decode` with the same bytes for that.
+        fits: Whether the type may stand for one in a schema, where its name does not tell.
     """
 
     name: str
@@ -58,6 +62,11 @@ class MessageCodec:
     decode: Callable[[bytes], Any]
     parse: Callable[[bytes], Any] | None = None
     faults: tuple[type[Exception], ...] = ()
+    fits: Callable[[Descriptor], bool] | None = None
+
+    def is_of(self, descriptor: Descriptor) -> bool:
+        """Whether messages of this type are messages of a type in a schema."""
+        return self.name == descriptor.full_name if self.fits is None else self.fits(descriptor)
 
     @property
     def reader(self) -> Callable[[bytes], Any]:

@@ -24,6 +24,7 @@ from wirelane.codec.dict_decode import Decoders
 from wirelane.codec.dict_encode import Encoders
 from wirelane.codec.formats import DICT, DictFormat
 from wirelane.codec.protobuf import descriptor_of, missing_required
+from wirelane.codec.registry import codec_of_message
 from wirelane.errors import CodecError, SchemaError, UsageError
 
 if TYPE_CHECKING:
@@ -163,8 +164,8 @@ class DictCodec:
         """A new message that holds a value.
 
         Args:
-            value: A dict, or what stands for a well-known type; a message of this type from any pool; None
-                for an empty message.
+            value: A dict, or what stands for a well-known type; a message of this type from any pool or library;
+                None for an empty message.
 
         Raises:
             CodecError: The value does not fit; `.path` names the field.
@@ -173,6 +174,10 @@ class DictCodec:
         if isinstance(value, Message):
             self._check_type(value)
             self.kind.MergeFromString(message, type(value).SerializePartialToString(value))
+        elif (typed := codec_of_message(value)) is not None:
+            if not typed.is_of(descriptor_of(self.kind)):
+                raise CodecError(f"expected {self.name}, not a message of {typed.name}")
+            self.kind.MergeFromString(message, typed.encode(value))
         elif value is not None:
             try:
                 self._fill(message, value, 0)

@@ -1,4 +1,4 @@
-"""Which codec a Python type has: bytes, google.protobuf, betterproto2, betterproto, dataclasses, and what users add.
+"""Which codec a Python type has, by asking finders: those of `libraries`, and those that users add.
 
 A finder takes a type and gives its codec, or None if the type is not its business. Those of users are asked
 first, the latest before the others. A codec is for its type alone: a subclass is asked for on its own, so there
@@ -15,29 +15,19 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from wirelane.codec import betterproto, protobuf, raw
 from wirelane.codec.base import MessageCodec
 from wirelane.errors import CodecError, UsageError
 
-__all__ = ["Finder", "codec_for", "decode", "encode", "register"]
+__all__ = ["Finder", "codec_for", "codec_of_message", "decode", "encode", "know", "register"]
 
 Finder = Callable[[type], MessageCodec | None]
 _T = TypeVar("_T")
 
-
-def _find_dataclass(message_type: type) -> MessageCodec | None:
-    # Last: the messages of betterproto2 are dataclasses, too.
-    if not hasattr(message_type, "__dataclass_fields__"):
-        return None
-    from wirelane.codec.dataclasses.plans import find_codec
-
-    return find_codec(message_type, codec_for)
-
-
 _ATTRIBUTE: Final = "__wirelane_codec__"
+_PYTHON: Final = frozenset({"builtins", "datetime", "collections", "types", "decimal", "enum"})
 
 # Replaced, never changed: what is being read stays as it is.
-_finders: tuple[Finder, ...] = (raw.find_codec, protobuf.find_codec, betterproto.find_codec, _find_dataclass)
+_finders: tuple[Finder, ...] = ()
 _lock = threading.Lock()
 # Types that take no attributes: bytes.
 _found: WeakKeyDictionary[type, tuple[tuple[Finder, ...], MessageCodec]] = WeakKeyDictionary()
@@ -55,6 +45,11 @@ def register(finder: Finder) -> Callable[[], None]:
     mine = _Registered(finder)
     _change(lambda finders: (mine, *finders))
     return lambda: _change(lambda finders: tuple(each for each in finders if each is not mine))
+
+
+def know(finders: tuple[Finder, ...]) -> None:
+    """Put finders behind all others, for good."""
+    _change(lambda known: (*known, *finders))
 
 
 class _Registered:
@@ -90,8 +85,8 @@ def codec_for(message_type: type) -> MessageCodec:
     if codec is None:
         raise UsageError(
             f"{message_type.__module__}.{message_type.__qualname__} is no message type: accepted are bytes, "
-            "subclasses of google.protobuf.message.Message, betterproto2.Message and betterproto.Message, "
-            "dataclasses, and what wirelane.codec.register() has taught; dicts need a Schema"
+            "subclasses of google.protobuf.message.Message, betterproto2.Message, betterproto.Message and "
+            "protobuf.Message (protobuf-py), dataclasses, and what wirelane.codec.register() has taught; dicts need a Schema"
         )
     try:
         # What was found by other finders is found again.
@@ -99,6 +94,17 @@ def codec_for(message_type: type) -> MessageCodec:
     except (TypeError, AttributeError):
         _found[message_type] = finders, codec
     return codec
+
+
+def codec_of_message(value: object) -> MessageCodec | None:
+    """The codec of an object, if it is a typed message rather than a value of Python's own: a str, a dict, a datetime."""
+    kind = type(value)
+    if kind.__module__ in _PYTHON:
+        return None
+    try:
+        return codec_for(kind)
+    except UsageError:
+        return None
 
 
 def encode(message: Any) -> bytes:

@@ -314,6 +314,20 @@ def facts(message: Any) -> list[tuple[Any, ...]]:
     ]
 
 
+def test_classes_that_know_their_files_are_described_by_them(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    directory = tmp_path_factory.mktemp("better")
+    typed = compile_better(directory, "better_described", "google_protobuf_descriptors")
+    files = {file.name: file for file in describe([typed.EverythingInner, typed.Everything])}
+    assert list(files)[-1] == "typed.proto"
+    assert any(message.name == "Newer" for message in files["typed.proto"].message_type)
+    pool = descriptor_pool.DescriptorPool()
+    for file in files.values():
+        pool.AddSerializedFile(file.SerializeToString())
+    assert pool.FindMessageTypeByName("typed.v1.Everything").fields_by_name["f_leaf"].number == 18
+
+
 def test_classes_written_by_hand_have_no_package_and_what_is_opaque_is_described() -> None:
     *_, file = describe([Holder])
     assert (file.name, file.package) == ("messages.proto", "")

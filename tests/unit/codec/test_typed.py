@@ -74,6 +74,40 @@ def test_none_is_an_empty_message(kind: type) -> None:
     assert codec.codec_for(kind).encode(None) == b""
 
 
+def test_protobuf_py_messages_go_in_and_come_out_as_themselves() -> None:
+    from protobuf import wkt
+
+    moment = wkt.Timestamp(seconds=5, nanos=7)
+    data = codec.encode(moment)
+    assert data == Timestamp(seconds=5, nanos=7).SerializeToString()
+    again = codec.decode(wkt.Timestamp, data)
+    assert type(again) is wkt.Timestamp
+    assert again == moment
+    found = codec.codec_for(wkt.Timestamp)
+    assert found.name == "google.protobuf.Timestamp"
+    assert found.encode(None) == b""
+    assert found.reader(data) == moment
+
+
+def test_protobuf_py_faults_are_codec_errors() -> None:
+    import protobuf
+    from protobuf import wkt
+
+    found = codec.codec_for(wkt.StringValue)
+    for data in (b"\xff", b"\x0a\x05ab", b"\x0a\x01\xff"):
+        with pytest.raises(CodecError, match=r"no valid google\.protobuf\.StringValue"):
+            found.decode(data)
+        with pytest.raises(found.faults):
+            found.reader(data)
+    for value in ("text", wkt.Timestamp()):
+        with pytest.raises(CodecError, match="expected"):
+            found.encode(value)
+    with pytest.raises(CodecError, match="does not encode"):
+        codec.encode(wkt.Timestamp(seconds="x"))  # type: ignore[arg-type]
+    with pytest.raises(UsageError):
+        codec.codec_for(protobuf.Message)
+
+
 def test_none_is_an_empty_betterproto2_message(betterproto_module: ModuleType) -> None:
     assert codec.codec_for(betterproto_module.SumRequest).encode(None) == b""
 
@@ -136,6 +170,9 @@ def test_a_registered_codec_may_replace_a_known_one() -> None:
 
 
 def test_importing_the_codecs_imports_no_betterproto() -> None:
-    program = "import sys, wirelane.codec; print([n for n in sys.modules if n.startswith('betterproto')])"
+    program = (
+        "import sys, wirelane.codec; "
+        "print([n for n in sys.modules if n.split('.')[0] in ('betterproto', 'betterproto2', 'protobuf', 'pydantic')])"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
 from wirelane.codec.base import MessageCodec, describe_value
 from wirelane.codec.betterproto import older, plans
-from wirelane.codec.glue import Glue, Plan, Unplannable, glue_of
+from wirelane.codec.glue import Glue, Unplannable, glue_of
+from wirelane.codec.glue.shape import fits
 from wirelane.errors import CodecError
 
-__all__ = ["find_codec"]
+__all__ = ["codec_of"]
 
 
-def find_codec(message_type: type) -> MessageCodec | None:
-    """The codec of a subclass of betterproto2.Message or betterproto.Message."""
-    if plans.is_message(message_type):
-        plan_of: Callable[[type], Plan] = plans.plan_of
-    elif older.is_message(message_type):
-        plan_of = older.plan_of
-    else:
-        return None
+def codec_of(kind: type) -> MessageCodec:
+    """The codec of a message class of either library."""
+    plan_of = plans.plan_of if plans.is_message(kind) else older.plan_of
     try:
-        return _glue_codec(message_type, glue_of(plan_of(message_type)))
+        return _glue_codec(kind, glue_of(plan_of(kind)))
     except Unplannable:
-        return _own_codec(message_type)  # it does what it does in its own way
+        return _own_codec(kind)  # it does what it does in its own way
 
 
 def _glue_codec(kind: Any, glue: Glue) -> MessageCodec:
-    name = glue.plan.python_name
+    plan, name = glue.plan, glue.plan.python_name
 
     def encode_other(value: Any) -> bytes:
         if value is None:
@@ -39,7 +35,10 @@ def _glue_codec(kind: Any, glue: Glue) -> MessageCodec:
             raise CodecError(f"expected a {name}, not {describe_value(value)}")
         return glue.encode_carefully(value)  # of a subclass, which serializes itself
 
-    return MessageCodec(name, glue.encoder(encode_other, glue.encode_carefully), glue.decode)
+    encode = glue.encoder(encode_other, glue.encode_carefully)
+    if plan.anonymous:
+        return MessageCodec(name, encode, glue.decode, fits=partial(fits, plan))
+    return MessageCodec(plan.full_name, encode, glue.decode)
 
 
 def _own_codec(kind: Any) -> MessageCodec:

@@ -16,7 +16,7 @@ from typing import Any
 
 from wirelane.codec.glue import Enumeration
 
-__all__ = ["enumeration", "field_name", "message_name", "registered"]
+__all__ = ["enumeration", "field_name", "is_registered", "message_name", "registered"]
 
 
 def registered(kind: type) -> dict[str, type]:
@@ -31,17 +31,26 @@ def _name_of(url: str) -> str:
     return url.rpartition("/")[2].lstrip(".")
 
 
-def message_name(kind: type) -> tuple[str, str]:
-    """Package and full name of a message class; "" and the name of the class where they are not known."""
+def is_registered(kind: type) -> bool:
+    """Whether the full name of a message class is known."""
+    return _url_of(kind) is not None
+
+
+def _url_of(kind: type) -> str | None:
     pool = getattr(sys.modules.get(kind.__module__), "default_message_pool", None)
     url = (getattr(pool, "type_to_url", None) or {}).get(kind)
-    if not isinstance(url, str):
+    return url if isinstance(url, str) else None
+
+
+def message_name(kind: type) -> tuple[str, str]:
+    """Package and full name of a message class; "" and the name of the class where they are not known."""
+    url = _url_of(kind)
+    if url is None:
         return "", kind.__name__
-    urls = pool.url_to_type  # type: ignore[union-attr]
     full_name = _name_of(url)
-    prefix = url[: len(url) - len(full_name)]
+    names = registered(kind)
     package = full_name.rpartition(".")[0]
-    while package and prefix + package in urls:
+    while package in names:
         package = package.rpartition(".")[0]
     return package, full_name
 

@@ -21,7 +21,7 @@ FASTER: Final = "wirelane_faster"
 _WARNS: Final = frozenset({"warnings", "warn", "DeprecationWarning", "super", "__post_init__", "is_set"})
 
 
-def obstacle_of(kind: type, base: type, relied_on: Iterable[str]) -> str:
+def obstacle_of(kind: type, base: Any, relied_on: Iterable[str]) -> str:
     """What is in the way of a class; empty if nothing is.
 
     Args:

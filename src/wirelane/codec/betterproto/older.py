@@ -26,6 +26,7 @@ from typing import Any, Final
 from google.protobuf import wrappers_pb2
 
 from wirelane.codec.base import Fault, describe_value
+from wirelane.codec.betterproto.bases import base_of, is_message_of
 from wirelane.codec.betterproto.names import field_name
 from wirelane.codec.betterproto.obstacles import obstacle_of, warns_when_made
 from wirelane.codec.glue import Field, Inside, Making, Plan, Unplannable
@@ -58,15 +59,9 @@ _RELIED_ON: Final = (
 )
 
 
-def _base() -> Any:
-    base = getattr(sys.modules.get("betterproto"), "Message", None)
-    return base if isinstance(base, type) else None
-
-
 def is_message(kind: object) -> bool:
     """Whether something is a subclass of betterproto.Message."""
-    base = _base()
-    return base is not None and isinstance(kind, type) and issubclass(kind, base) and kind is not base
+    return is_message_of("betterproto", kind)
 
 
 def plan_of(kind: Any) -> Plan:
@@ -77,7 +72,7 @@ def plan_of(kind: Any) -> Plan:
     """
     plan: Plan | None = kind.__dict__.get(_ATTRIBUTE)
     if plan is None:
-        reason = obstacle_of(kind, _base(), _RELIED_ON)
+        reason = obstacle_of(kind, base_of("betterproto"), _RELIED_ON)
         if reason:
             raise Unplannable(f"{kind.__module__}.{kind.__qualname__} {reason}")
         plan = _make(kind)
@@ -92,7 +87,7 @@ def _make(kind: Any) -> Plan:
         # Annotations are strings, evaluated as code.
         raise Unplannable(f"the annotations of {kind.__qualname__} do not resolve: {error}") from error
     fields = tuple(_field(each, hints[each.name]) for each in dataclasses.fields(kind))
-    state = (_Beta if hasattr(_base(), "load") else _First)(kind, fields)
+    state = (_Beta if hasattr(base_of("betterproto"), "load") else _First)(kind, fields)
     return Plan(
         kind,
         kind.__name__,
@@ -103,6 +98,7 @@ def _make(kind: Any) -> Plan:
         foreign=_serialize_other,
         view=state.view,
         maker=state.make,
+        anonymous=True,
     )
 
 

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from google.protobuf.empty_pb2 import Empty
 
-from wirelane.codec.betterproto.names import enumeration, field_name, message_name
+from wirelane.codec.betterproto.bases import base_of, is_message_of
+from wirelane.codec.betterproto.names import enumeration, field_name, is_registered, message_name
 from wirelane.codec.betterproto.obstacles import obstacle_of, warns_when_made
 from wirelane.codec.glue import Enumeration, Field, Making, Plan, Unplannable
 
-__all__ = ["base_of", "described", "is_message", "obstacle", "plan_of"]
+__all__ = ["described", "is_message", "obstacle", "plan_of"]
 
 _ATTRIBUTE: Final = "__wirelane_plan__"
 
@@ -44,23 +45,9 @@ _RELIED_ON: Final = (
 _UNKNOWN: Final = "_unknown_fields"
 
 
-def _base() -> type | None:
-    base = getattr(sys.modules.get("betterproto2"), "Message", None)
-    return base if isinstance(base, type) else None
-
-
-def base_of(kind: Any) -> Any:
-    """The Message class of the library that a message class is of."""
-    base = _base()
-    assert base is not None
-    assert issubclass(kind, base)
-    return base
-
-
 def is_message(kind: object) -> bool:
     """Whether something is a subclass of betterproto2.Message."""
-    base = _base()
-    return base is not None and isinstance(kind, type) and issubclass(kind, base) and kind is not base
+    return is_message_of("betterproto2", kind)
 
 
 def plan_of(kind: Any) -> Plan:
@@ -87,7 +74,7 @@ def described(kind: Any) -> Plan:
 
 def obstacle(kind: type) -> str:
     """What keeps a class from being planned, whatever its fields are; empty if nothing does."""
-    return obstacle_of(kind, base_of(kind), _RELIED_ON)
+    return obstacle_of(kind, base_of("betterproto2"), _RELIED_ON)
 
 
 def _make(kind: Any) -> Plan:
@@ -107,6 +94,7 @@ def _make(kind: Any) -> Plan:
         unknown=_UNKNOWN,
         foreign=_serialize_other,
         check=_pydantic_check(kind),
+        anonymous=not is_registered(kind),
     )
 
 

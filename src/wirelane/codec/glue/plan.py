@@ -188,6 +188,7 @@ class Plan:
         check: Called with every object before it is written and after it was read; raises what it likes if the
             object is not valid.
         view: What is written in the place of an object: something that has the attributes as the fields want them.
+        anonymous: Nobody knows what the class is called in a .proto: `full_name` is made up.
         maker: What is called in the place of `kind` for `Making.ARGUMENTS`; gets `unknown`, too.
     """
 
@@ -202,6 +203,7 @@ class Plan:
     strict: bool = False
     view: Callable[[Any], Any] | None = None
     maker: Callable[..., Any] | None = None
+    anonymous: bool = False
 
     def attributes(self) -> Iterator[tuple[str, list[Field]]]:
         """Yield every attribute with its field, or with the members of its `choice`."""

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable
 from types import ModuleType, TracebackType
 from typing import Any, Final, Self
 
+from wirelane.codec.betterproto.bases import base_of
 from wirelane.codec.betterproto.obstacles import FASTER
-from wirelane.codec.betterproto.plans import base_of, is_message, obstacle, plan_of
+from wirelane.codec.betterproto.plans import is_message, obstacle, plan_of
 from wirelane.codec.glue import Glue, Unplannable, glue_of
 from wirelane.errors import UsageError
 
@@ -149,14 +150,14 @@ def _uninstall(kind: Any) -> None:
             delattr(kind, name)
 
 
-def _own_methods(kind: Any) -> tuple[Callable[[Any], bytes], Callable[[Any, Any], Any]]:
-    base = base_of(kind)
+def _own_methods() -> tuple[Callable[[Any], bytes], Callable[[Any, Any], Any]]:
+    base: Any = base_of("betterproto2")
     return base.__bytes__, base.parse.__func__
 
 
 def _first_methods(kind: Any) -> tuple[Callable[[Any], bytes], Callable[[Any, Any], Any]]:
     """Methods that put faster ones in their place when they are called."""
-    own_write, own_read = _own_methods(kind)
+    own_write, own_read = _own_methods()
 
     def write(message: Any) -> bytes:
         if type(message) is not kind:
@@ -186,7 +187,7 @@ def _prepare(kind: Any) -> None:
 
 
 def _fast_methods(kind: Any, glue: Glue) -> tuple[Callable[[Any], bytes], Callable[[Any, Any], Any]]:
-    own_write, own_read = _own_methods(kind)
+    own_write, own_read = _own_methods()
     decode = glue.decoder(lambda data, _: own_read(kind, data))
 
     def read(cls: Any, data: bytes) -> Any:
