@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from google.protobuf import descriptor_pb2
 
 from support.codec_support import echo, sample
+from wirelane.codec import Schema
 from wirelane.errors import CodecError
 
 RECORD = "legacy.Record"
@@ -147,3 +151,80 @@ def test_groups_and_message_sets_are_fields_like_others() -> None:
 def test_a_typo_in_a_json_name_is_told_the_json_name() -> None:
     with pytest.raises(CodecError, match=r'did you mean "@odd name"'):
         sample("features").encode("features.Features", {"@odd nam": 1})
+
+
+# Names of the generated source, of Python's objects and of protobuf's messages.
+_TAKEN = [
+    "m",
+    "v",
+    "x",
+    "y",
+    "z",
+    "n",
+    "a",
+    "k",
+    "d",
+    "e",
+    "out",
+    "depth",
+    "get",
+    "has",
+    "which",
+    "add",
+    "store",
+    "by_key",
+    "missing",
+    "fault",
+    "Fault",
+    "o0",
+    "lambda",
+    "await",
+    "print",
+    "self",
+    "__class__",
+    "__init__",
+    "__dict__",
+    "__slots__",
+    "__setattr__",
+    "__getattr__",
+    "__eq__",
+    "__hash__",
+    "SetInParent",
+    "ListFields",
+    "FromString",
+    "DESCRIPTOR",
+    "Extensions",
+    "HasField",
+]
+
+
+def test_fields_may_have_any_name_of_the_code_that_reads_and_writes_them() -> None:
+    file = descriptor_pb2.FileDescriptorProto(name="taken.proto", package="taken", syntax="proto3")
+    message = file.message_type.add(name="M")
+    message.oneof_decl.add(name="set_")
+    for number, name in enumerate(_TAKEN, 1):
+        message.field.add(name=name, number=number, type=9 if number % 3 else 5, label=3 if number % 4 else 1)
+    for number, name in enumerate(("oa", "ob"), 100):
+        message.field.add(name=name, number=number, type=5, label=1, oneof_index=0)
+    schema = Schema.from_set(descriptor_pb2.FileDescriptorSet(file=[file]))
+    value: dict[str, Any] = {}
+    for number, name in enumerate(_TAKEN, 1):
+        single: Any = "text" if number % 3 else number
+        value[name] = [single] if number % 4 else single
+    value["ob"] = 0
+    for given in (value, dict(list(value.items())[:3])):
+        assert echo(given, schema, "taken.M") == given
+        assert schema.decode("taken.M", schema.encode("taken.M", given), emit_defaults=False) == given
+
+
+def test_a_message_of_more_fields_than_are_looked_for_in_turn_is_stored_key_by_key() -> None:
+    file = descriptor_pb2.FileDescriptorProto(name="wide.proto", package="wide", syntax="proto3")
+    message = file.message_type.add(name="Wide")
+    for number in range(1, 1001):
+        message.field.add(name=f"f{number}", number=number, type=5, label=1)
+    schema = Schema.from_set(descriptor_pb2.FileDescriptorSet(file=[file]))
+    value = {f"f{number}": number for number in range(1, 1001)}
+    assert schema.decode("wide.Wide", schema.encode("wide.Wide", value)) == value
+    with pytest.raises(CodecError) as caught:
+        schema.encode("wide.Wide", {**value, "f77": "x"})
+    assert caught.value.path == "f77"
