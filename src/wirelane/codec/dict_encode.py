@@ -88,15 +88,17 @@ class Encoders:
 
     def _raw_any(self, url: str, fields: dict[str, Any]) -> bytes:
         name = url.rpartition("/")[2]
-        data = fields.pop("value", self.dialect.show_octets(b""))
-        # In JSON, a name alone is taken for a mistake: nobody writes bytes there by hand.
-        if not fields and ("/" in url or not self.dialect.is_json):
+        # In JSON, a name alone, or nothing but a type, is taken for a mistake: nobody writes bytes there by hand.
+        is_json = self.dialect.is_json
+        if fields.keys() == {"value"} and (not is_json or "/" in url):
             try:
-                return self.dialect.octets(data)
+                return self.dialect.octets(fields["value"])
             except Fault:
                 pass  # said better below
+        elif not fields and not is_json:
+            return b""
         hint = nearest(name, self.types.message_names())
-        form = "base64" if self.dialect.is_json else "bytes"
+        form = "base64" if is_json else "bytes"
         advice = hint or f': give its serialized form as {form} under "value"'
         raise Fault(f'the type "{name}" is not in the schema{advice}')
 

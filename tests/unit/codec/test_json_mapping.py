@@ -129,7 +129,7 @@ def test_what_stands_for_a_value_is_taken(text: str, value: dict[str, Any]) -> N
         '{"optionalFieldMask": "foo,bar_bar"}', '{"optionalFieldMask": ["foo"]}', '{"optionalEmpty": {"a": 1}}',
         '{"optionalAny": {"@type": ""}}', '{"optionalAny": {"@type": "", "value": ""}}',
         '{"optionalAny": {"@type": "not_a_url", "value": ""}}', '{"optionalAny": {"optionalInt32": 1}}',
-        '{"optionalAny": {"@type": 5}}', '{"optionalAny": {"@type": "x/google.protobuf.Duration", "value": "1s", "more": 1}}',
+        '{"optionalAny": {"@type": 5}}', '{"optionalAny": {"@type": "x/no.Such"}}', '{"optionalAny": {"@type": "x/google.protobuf.Duration", "value": "1s", "more": 1}}',
         '{"optionalAny": {"@type": "x/google.protobuf.Int32Value"}}', '{"optionalAny": {"@type": "x/google.protobuf.Empty", "value": {}}}',
         '{"reserved_field": 1}', '{"unknown": null}', '{"[protobuf_test_messages.proto2.extension_int32]": 1}', '[]', '"text"',
     ],
