@@ -120,3 +120,9 @@ def test_the_pool_answers_all_and_survives_a_restart() -> None:
 def test_the_pool_talks_to_a_server_that_it_is_given() -> None:
     with serving() as served:
         assert _run("tcp_pool.py", served.tcp, "one", "two") == "'one' -> b'one\\n'\n'two' -> b'two\\n'\n"
+
+
+def test_the_service_without_a_proto_calls_itself_and_shows_its_proto() -> None:
+    lines = _run("python_service.py").splitlines()
+    assert lines[:4] == ["{'lamp': 2}", "[2]", "Status.SENT", 'syntax = "proto3";']
+    assert "  rpc Add(AddRequest) returns (Order);" in lines
