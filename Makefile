@@ -32,7 +32,7 @@ check: ## style, types, layers, generated code, examples
 	@tools/env.sh dev
 	@.venv/bin/python tools/check.py $(ONLY)
 
-interop: ## h2spec, grpc-go and the Connect conformance suite judge us, where there is Go (JUDGES=h2spec for one)
+interop: ## h2spec, grpc-go, grpcurl and the Connect conformance suite judge us, where there is Go (JUDGES=h2spec for one)
 	@tools/env.sh test
 	@PYTHONPATH=tools .venv/bin/python -m judges $(JUDGES)
 

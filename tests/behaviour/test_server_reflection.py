@@ -377,3 +377,9 @@ async def test_reflection_stream_left_open_does_not_hold_a_drain_up():
         await server.drain(3600)
         assert (server.connections, server.calls) == (0, 0)
         assert await call.code() is grpcio.StatusCode.UNAVAILABLE
+
+
+async def test_types_of_error_details_are_known_whatever_the_schema():
+    async with listening(shop_server()) as at, grpcio_client(at) as client:
+        (answer,) = await ask_v1(client, {"file_containing_symbol": "google.rpc.ErrorInfo"})
+    assert files_of(answer)[0] == "google/rpc/error_details.proto"

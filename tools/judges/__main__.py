@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from judges import conformance, grpc_go, h2spec
+from judges import conformance, grpc_go, grpcurl, h2spec
 from judges.processes import Certificates, Judgement
 from judges.programs import InstallError, find_go, install, module_directory
 from judges.report import Report
@@ -15,6 +15,7 @@ from judges.report import Report
 JUDGES = {
     "h2spec": ("h2spec",),
     "grpc-go": ("grpc-go-client", "grpc-go-server"),
+    "grpcurl": ("grpcurl",),
     "conformance": ("connectconformance",),
 }
 """The programs of each."""
@@ -51,6 +52,8 @@ def _judge(name: str, go: Path, certificates: Certificates, report: Report, *, f
         h2spec.judge(first, certificates, report)
     elif name == "grpc-go":
         grpc_go.judge(first, more[0], certificates, report, iterations=1000 if full else 10)
+    elif name == "grpcurl":
+        grpcurl.judge(first, certificates, report)
     else:
         conformance.judge(first, module_directory(go, "connectconformance"), report)
 

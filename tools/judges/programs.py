@@ -42,6 +42,9 @@ PROGRAMS = {
     "h2spec": Program("github.com/summerwind/h2spec", "github.com/summerwind/h2spec/cmd/h2spec", "v2.2.1+incompatible"),
     "grpc-go-client": Program("google.golang.org/grpc", "google.golang.org/grpc/interop/client", "v1.85.0"),
     "grpc-go-server": Program("google.golang.org/grpc", "google.golang.org/grpc/interop/server", "v1.85.0"),
+    "grpcurl": Program(
+        "github.com/fullstorydev/grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl", "v1.9.4"
+    ),
     "connectconformance": Program(
         "connectrpc.com/conformance", "connectrpc.com/conformance/cmd/connectconformance", "v1.0.6"
     ),

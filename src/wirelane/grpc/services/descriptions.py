@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from wirelane.errors import SchemaError, UsageError
+from wirelane.protos import descriptor_set
 from wirelane.schema import Descriptors
 from wirelane.schema.catalogue import Catalogue
 
@@ -72,12 +74,19 @@ def catalogue_of(schemas: Iterable[Descriptors], methods: Collection[Described])
         owners.update(dict.fromkeys(services, known))
     there = set().union(*(source.services() for source in sources))
     sources += _of_classes([method for method in typed if method.service not in there])
+    sources.append(_details())
     catalogue = Catalogue(sources, owners)
     for conflict in catalogue.conflicts:
         logger.warning(
             "reflection shows each service with its own files, but not all to one client: %s", conflict
         )
     return catalogue
+
+
+@cache
+def _details() -> Descriptors:
+    """What error details mostly are: clients ask for their types when a call has failed."""
+    return Descriptors.from_set(descriptor_set("rpc"), origin="google.rpc")
 
 
 class _File(Protocol):
