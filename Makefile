@@ -56,9 +56,10 @@ fix: ## let ruff format, and mend what it can
 	@tools/env.sh dev
 	@.venv/bin/ruff check --fix-only --quiet . ; .venv/bin/ruff format .
 
-protos: ## generate the descriptors of protos/ again
+protos: ## generate the descriptors of protos/ again, and the package of examples/
 	@tools/env.sh dev
 	@.venv/bin/python tools/make_protos.py
+	@.venv/bin/wirelane generate protos/demo/summator.proto --out examples/summator_rpc
 
 system-packages: ## install the servers and proxies of others that tests speak to (Debian, as root)
 	@tools/system_packages.sh

@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 BIN = Path(PYTHON).parent
 
+# What `make protos` writes again.
+GENERATE = ("generate", "protos/demo/summator.proto", "--out", "examples/summator_rpc")
+
 CHECKS: dict[str, list[str]] = {
     "style": [PYTHON, "-m", "ruff", "check", "."],
     "format": [PYTHON, "-m", "ruff", "format", "--check", "."],
@@ -24,6 +27,7 @@ CHECKS: dict[str, list[str]] = {
     "layers": [str(BIN / "lint-imports"), "--no-cache", "--no-logo"],
     "protos": [PYTHON, "tools/make_protos.py", "--check"],
     "sync": [PYTHON, "tools/make_sync.py", "--check"],
+    "generated": [PYTHON, "-m", "wirelane", *GENERATE, "--check"],
     "examples": [PYTHON, "-m", "pytest", "-q", "tests/examples"],
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc as grpcio
 import pytest
 
-from support.codegen_support import PROTOS, CallsKit, calls_kit, files_of, imported
+from support.codegen_support import LIBRARIES, PROTOS, CallsKit, calls_kit, files_of, imported
 from support.server_support import listening
 from wirelane import DeadlineExceeded, RpcError, StatusCode, grpc
 
@@ -60,7 +60,7 @@ class Kit(CallsKit):
                 yield self.stub(channel)
 
 
-@pytest.fixture(scope="module", params=["betterproto2", "protobuf", "none"])
+@pytest.fixture(scope="module", params=LIBRARIES)
 def kit(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
     with calls_kit(tmp_path_factory.mktemp("generated"), request.param, Kit) as made:
         yield made

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from support.codegen_support import CallsKit, calls_kit
+from support.codegen_support import LIBRARIES, CallsKit, calls_kit
 from wirelane import DeadlineExceeded, RpcError, StatusCode
 from wirelane import grpc as async_grpc
 from wirelane.sync import grpc
 
 
-@pytest.fixture(scope="module", params=["betterproto2", "protobuf", "none"])
+@pytest.fixture(scope="module", params=LIBRARIES)
 def kit(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CallsKit]:
     with calls_kit(tmp_path_factory.mktemp("generated"), request.param, CallsKit) as made:
         yield made

@@ -86,6 +86,17 @@ def _wait_for(address: str) -> None:
             assert time.monotonic() < ends, "it never listened"
 
 
+def test_generated_code_makes_typed_calls_and_is_described() -> None:
+    lines = _run("generated_code.py").splitlines()
+    assert lines[0] == "5 + 3 = 8.0"
+    assert "// Answers value1 + value2." in [line.strip() for line in lines]
+
+
+def test_generated_code_calls_a_server_that_it_is_given() -> None:
+    with serving() as served:
+        assert _run("generated_code.py", served.grpc) == "5 + 3 = 8.0\n"
+
+
 def test_the_fault_proxy_shows_three_faults() -> None:
     *others, reset = _run("fault_proxy.py").splitlines()
     assert others == [

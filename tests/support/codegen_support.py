@@ -14,6 +14,7 @@ from wirelane.codegen import GeneratedFile, Messages, Settings, compare, generat
 
 K = TypeVar("K", bound="CallsKit")
 
+_PLUGIN = Path(sys.executable).parent / "protoc-gen-python_betterproto"
 ROOT = Path(__file__).resolve().parents[2]
 PROTOS = {
     "awkward": ROOT / "tests" / "protos" / "awkward",
@@ -59,14 +60,14 @@ class CallsKit:
 
     def __init__(self, root: ModuleType, messages: str) -> None:
         self.messages = messages
+        home, beside = f"{root.__name__}.tests.calls", ""
         if messages == "protobuf":
-            code, sync, self._module = (
-                importlib.import_module(f"{root.__name__}.calls_{part}")
-                for part in ("wirelane", "wirelane_sync", "pb2")
-            )
-        else:
-            code = self._module = importlib.import_module(f"{root.__name__}.tests.calls")
-            sync = importlib.import_module(f"{root.__name__}.tests.calls.sync")
+            home, beside = f"{root.__name__}.calls_pb2", f"{root.__name__}.calls_wirelane"
+        elif messages == "betterproto":
+            beside = f"{home}.wirelane_services"
+        self._module = importlib.import_module(home)
+        code = importlib.import_module(beside or home)
+        sync = importlib.import_module(f"{beside}_sync" if beside else f"{home}.sync")
         self.stub: Any = code.CallsStub
         self.base: Any = code.CallsBase
         self.sync_stub: Any = sync.CallsStub
@@ -82,6 +83,10 @@ class CallsKit:
 
     def read(self, message: Any, name: str = "n") -> Any:
         return message[name] if self.messages == "none" else getattr(message, name)
+
+
+LIBRARIES = ["betterproto2", "protobuf", "none", *(["betterproto"] if _PLUGIN.exists() else [])]
+"""What messages are generated for."""
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from wirelane.codegen.betterproto2_known import METHODS, WRAPPED
 from wirelane.codegen.model import Model, TypeInfo
 from wirelane.codegen.module import PyModule, with_docstring
 from wirelane.codegen.names import Scope, class_name, enum_member_names, field_name, package_parts
-from wirelane.codegen.text import call, indent, literal
+from wirelane.codegen.text import WIDTH, call, indent, literal
 from wirelane.errors import SchemaError
 
 __all__ = ["PackageTypes", "children", "names_of_fields", "write_messages"]
@@ -260,7 +260,10 @@ class _FieldWriter:
             arguments.append("\n".join(lines).removesuffix(","))
         else:
             annotation, arguments = self._plain(field, proto, betterproto2)
-        return call(f"{attribute}: {annotation} = {betterproto2}.field(", arguments, depth=1)
+        head = f"{attribute}: {annotation} = "
+        if len(head) + len(betterproto2) + len(".field(") + 4 <= WIDTH or len(head) + 5 > WIDTH:
+            return call(f"{head}{betterproto2}.field(", arguments, depth=1)
+        return [f"{head}(", *indent(call(f"{betterproto2}.field(", arguments, depth=2)), ")"]
 
     def _plain(
         self, field: FieldDescriptor, proto: descriptor_pb2.FieldDescriptorProto, betterproto2: str

@@ -114,7 +114,9 @@ def compiled(model: Model, files: Sequence[str], options: Sequence[str], what: s
             file_size=len(content) * 16 + 4 * 1024 * 1024,
         )
         if outcome.timed_out or outcome.status != 0:
-            said = "it did not end in time" if outcome.timed_out else outcome.output.strip()[:500]
+            # Of a traceback, what it ends with.
+            lines = outcome.output.strip().splitlines()[-2:]
+            said = "it did not end in time" if outcome.timed_out else " ".join(lines)[-500:]
             raise SchemaError(f"{what} failed to write messages: {said or f'exit status {outcome.status}'}")
         yield directory / "out"
 
@@ -123,7 +125,7 @@ def _adapted(
     text: str, name: str, parts: tuple[str, ...], places: dict[str, tuple[tuple[str, ...], str]]
 ) -> str:
     """Return what protoc wrote with relative imports, our header, and nothing about versions."""
-    text = _NOISE.sub("", _CHECK.sub("", _PUBLIC.sub("", text)))
+    text = _NOISE.sub("", _CHECK.sub("", _PUBLIC.sub("", text))).replace("\nimport importlib\n", "\n")
     # The module's name, in which messages look for their own class when they are unpickled.
     text = text.replace(f"(DESCRIPTOR, '{dotted(name)}_pb2', _globals)", "(DESCRIPTOR, __name__, _globals)")
     lines = [_relative(line, parts, places) for line in text.split("\n")]

@@ -98,7 +98,8 @@ class _Writer:
         lines: list[str] = []
         for index, enum in enumerate(self._proto.enum_type):
             lines += ["", *self._enum(enum, enum.name, (5, index)), ""]
-            lines += [f"{value.name}: {enum.name}" for value in enum.value if _writable(value.name)]
+            kind = enum.name if _writable(enum.name) else "_builtins.int"
+            lines += [f"{value.name}: {kind}" for value in enum.value if _writable(value.name)]
         for index, message in enumerate(self._proto.message_type):
             lines += ["", *self._message(message, message.name, (4, index))]
         if self._proto.extension:
@@ -121,12 +122,19 @@ class _Writer:
         if not _writable(enum.name):
             return []
         lines = ["__slots__ = ()"]
+        depth = nested.count(".")
         for index, value in enumerate(enum.value):
             if _writable(value.name):
-                lines += [f"{value.name}: _ClassVar[{nested}]", *self._said((*path, 2, index))]
-        head = f"class {enum.name}({'_builtins.' if enum.name == 'int' else ''}int, metaclass=_enum_type_wrapper.EnumTypeWrapper):"
+                lines += opened(f"{value.name}: _ClassVar[{nested}]", depth + 1)
+                lines += self._said((*path, 2, index))
+        bases = (
+            f"{'_builtins.' if enum.name == 'int' else ''}int, metaclass=_enum_type_wrapper.EnumTypeWrapper"
+        )
+        head = [f"class {enum.name}({bases}):"]
+        if len(head[0]) + 4 * depth > WIDTH:
+            head = [f"class {enum.name}(", f"    {bases}", "):"]
         said = self._said(path)
-        return [head, *indent([*said, *([""] if said else []), *lines])]
+        return [*head, *indent([*said, *([""] if said else []), *lines])]
 
     # --------------------------------------------------------------------------------------- messages
 
@@ -144,7 +152,10 @@ class _Writer:
         for index, enum in enumerate(message.enum_type):
             full = f"{nested}.{enum.name}"
             lines += [*_apart(lines), *self._enum(enum, full, (*path, 4, index)), ""]
-            lines += [f"{value.name}: _ClassVar[{full}]" for value in enum.value if _writable(value.name)]
+            kind = full if _writable(enum.name) else "_builtins.int"
+            for value in enum.value:
+                if _writable(value.name):
+                    lines += opened(f"{value.name}: _ClassVar[{kind}]", nested.count(".") + 1)
         for index, each in enumerate(message.nested_type):
             if not each.options.map_entry:
                 lines += [
