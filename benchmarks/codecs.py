@@ -20,16 +20,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from google.protobuf import json_format
 
+from benchmarks.codec_messages import MESSAGES, as_dataclass
 from benchmarks.figures import CodecFigure
-from wirelane import Schema
+from wirelane import Schema, codec
 from wirelane.codec import codec_for
 
 HERE = Path(__file__).resolve().parent
@@ -38,101 +38,8 @@ SCHEMA = Schema.load(HERE / "bench.proto")
 TURN = 0.02
 
 Work = Callable[[], object]
-
-LAMP = {"id": "lamp-1", "price": 12.5, "qty": 2, "tags": ["light", "home"]}
-MOMENT = datetime(2024, 2, 29, 12, 30, 15, 123_456, tzinfo=UTC)
-MESSAGES: dict[str, dict[str, Any]] = {
-    # The one of the targets; 286 bytes.
-    "Order": {
-        "id": "order-000123",
-        "ts": 1_700_000_000_123,
-        "kind": "KIND_SALE",
-        "items": [
-            {"id": f"item-{n}", "price": 9.99 + n, "qty": n + 1, "tags": ["red", "large"]} for n in range(4)
-        ],
-        "attrs": {"channel": "web", "region": "eu-central-1", "campaign": "spring"},
-        "blob": bytes(range(32)),
-        "note": "leave at the door",
-        "card": "4111111111111111",
-    },
-    "Flat": {
-        "name": "a name",
-        "number": 2**40,
-        "ratio": 0.25,
-        "active": True,
-        "text": "some text that is a little longer than a name",
-        "small": -5,
-        "unsigned": 7,
-        "key": b"\x00\x01\x02\x03",
-    },
-    "Numbers": {"values": [n * 37 for n in range(100)]},
-    "Labels": {
-        "texts": {f"key-{n}": f"value-{n}" for n in range(20)},
-        "counts": {f"count-{n}": n * 1000 for n in range(20)},
-        "items": dict.fromkeys(range(5), LAMP),
-    },
-    "Times": {
-        "created": MOMENT,
-        "changed": MOMENT + timedelta(days=1),
-        "spent": timedelta(hours=2, microseconds=5),
-        "seen": [MOMENT + timedelta(minutes=n) for n in range(5)],
-    },
-}
-
-
-@dataclass
-class Item:
-    id: str = ""
-    price: float = 0.0
-    qty: int = 0
-    tags: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Order:
-    id: str
-    ts: int
-    kind: int
-    items: list[Item]
-    attrs: dict[str, str]
-    blob: bytes
-    note: str | None
-    card: str
-
-
-@dataclass
-class Flat:
-    name: str
-    number: int
-    ratio: float
-    active: bool
-    text: str
-    small: int
-    unsigned: int
-    key: bytes
-
-
-@dataclass
-class Numbers:
-    values: list[int]
-
-
-@dataclass
-class Labels:
-    texts: dict[str, str]
-    counts: dict[str, int]
-    items: dict[int, Item]
-
-
-@dataclass
-class Times:
-    created: datetime
-    changed: datetime
-    spent: timedelta
-    seen: list[datetime]
-
-
-DATACLASSES: dict[str, Any] = {kind.__name__: kind for kind in (Order, Flat, Numbers, Labels, Times)}
+Classes = dict[str, dict[str, Any]]
+"""Message classes by library and name."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +53,7 @@ class Contestant:
     base: str | None = None
 
 
-def contestants(message: str, generated: dict[str, ModuleType]) -> Iterator[Contestant]:
+def contestants(message: str, generated: Classes) -> Iterator[Contestant]:
     """Every library that is there, with one message."""
     value = MESSAGES[message]
     name = f"bench.{message}"
@@ -189,26 +96,14 @@ def contestants(message: str, generated: dict[str, ModuleType]) -> Iterator[Cont
         lambda: json.dumps(SCHEMA.to_json(name, kind.FromString(data))),
         "json_format, JSON",
     )
-    typed = DATACLASSES[message]
-    yield _by_codec(
-        "dataclasses", message, codec_for(typed).decode(_plain(message, data)), _plain(message, data)
-    )
+    if buf := generated.get("protobuf-py"):
+        kind_of_buf: Any = buf[message]
+        of_buf = kind_of_buf.from_binary(data)
+        yield Contestant("protobuf-py", message, of_buf.to_binary, lambda: kind_of_buf.from_binary(data))
+        yield _by_codec("protobuf-py through wirelane", message, of_buf, data, "protobuf-py")
+    own = codec.encode(as_dataclass(message))
+    yield _by_codec("dataclasses", message, as_dataclass(message), own)
     yield from _betterproto2(message, data, generated)
-
-
-def _plain(message: str, data: bytes) -> bytes:
-    """The bytes of a message for the dataclass of it, which numbers its fields from 1."""
-    return codec_for(DATACLASSES[message]).encode(_dataclass(message))
-
-
-def _dataclass(message: str) -> Any:
-    value = dict(MESSAGES[message])
-    if message == "Order":
-        value["kind"] = 1
-        value["items"] = [Item(**item) for item in value["items"]]
-    if message == "Labels":
-        value["items"] = {key: Item(**item) for key, item in value["items"].items()}
-    return DATACLASSES[message](**value)
 
 
 def _by_codec(library: str, message: str, value: Any, data: bytes, base: str | None = None) -> Contestant:
@@ -217,27 +112,43 @@ def _by_codec(library: str, message: str, value: Any, data: bytes, base: str | N
     return Contestant(library, message, lambda: encode(value), lambda: read(data), base)
 
 
-def _betterproto2(message: str, data: bytes, generated: dict[str, ModuleType]) -> Iterator[Contestant]:
+def _betterproto2(message: str, data: bytes, generated: Classes) -> Iterator[Contestant]:
     own = "betterproto2"
     if own not in generated:
         return
-    kind: Any = getattr(generated[own], message)
+    kind: Any = generated[own][message]
     value = kind.parse(data)
     yield Contestant(own, message, lambda: bytes(value), lambda: kind.parse(data))
     yield _by_codec("betterproto2 through wirelane", message, value, data, own)
-    fast: Any = getattr(generated["accelerated"], message)
+    fast: Any = generated["accelerated"][message]
     other = fast.parse(data)
     yield Contestant(
         "betterproto2, accelerated", message, lambda: bytes(other), lambda: fast.parse(data), own
     )
 
 
-def generate(directory: Path) -> tuple[dict[str, ModuleType], dict[str, str]]:
-    """Messages of betterproto2, as they are and accelerated; and what is missing, with the reason."""
+def generate(directory: Path) -> tuple[Classes, dict[str, str]]:
+    """Message classes that are generated or made; and what is missing, with the reason."""
+    classes: Classes = {}
+    missing: dict[str, str] = {}
+    for make in (_generate_betterproto2, _make_protobuf_py):
+        try:
+            classes |= make(directory)
+        except Missing as reason:
+            missing[str(reason.args[0])] = str(reason.args[1])
+    return classes, missing
+
+
+class Missing(Exception):
+    """A library is not there: its name, and why."""
+
+
+def _generate_betterproto2(directory: Path) -> Classes:
+    """Messages of betterproto2, as they are and, another time, accelerated."""
     scripts = Path(sys.executable).parent
     plugin = scripts / "protoc-gen-python_betterproto2"
     if not plugin.exists():
-        return {}, {"betterproto2": "betterproto2_compiler is not installed"}
+        raise Missing("betterproto2", "betterproto2_compiler is not installed")
     modules: dict[str, ModuleType] = {}
     sys.path.insert(0, str(directory))
     for name in ("betterproto2", "accelerated"):
@@ -258,12 +169,27 @@ def generate(directory: Path) -> tuple[dict[str, ModuleType], dict[str, str]]:
             env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"},
         )
         if done.returncode:
-            return {}, {"betterproto2": done.stderr.strip()[-200:]}
+            raise Missing("betterproto2", done.stderr.strip()[-200:])
         modules[name] = importlib.import_module(f"bench_{name}.bench")
     from wirelane.codec import accelerate
 
     accelerate(modules["accelerated"])
-    return modules, {}
+    return {
+        name: {message: getattr(module, message) for message in MESSAGES} for name, module in modules.items()
+    }
+
+
+def _make_protobuf_py(_: Path) -> Classes:
+    """Messages of protobuf-py, which makes its classes of descriptors, generated modules or not."""
+    try:
+        from protobuf._codegen import file_desc
+    except ImportError:
+        raise Missing("protobuf-py", "not installed") from None
+    made: dict[str, Any] = {}
+    for name in SCHEMA.files():
+        imports = [made[needed] for needed in SCHEMA.file_proto(name).dependency]
+        made[name] = file_desc(SCHEMA.file_bytes(name), imports, {})
+    return {"protobuf-py": {each.name: each.type for each in made["bench.proto"].messages}}
 
 
 def measured(work: Work, turn: float) -> Callable[[], float]:

@@ -10,7 +10,16 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from support.server_support import ASK, DEMO_SERVICE, demo_server, generate_demo, grpcio_client, listening
+from support.buf_support import buf_classes
+from support.server_support import (
+    ASK,
+    DEMO,
+    DEMO_SERVICE,
+    demo_server,
+    generate_demo,
+    grpcio_client,
+    listening,
+)
 from wirelane import grpc
 from wirelane.codec import Schema
 from wirelane.core.method import Cardinality
@@ -227,6 +236,20 @@ async def test_service_of_betterproto2_classes_is_described_and_can_be_called_wi
             f"127.0.0.1:{at.port}", "Demo/One", {"n": 4, "text": "x"}, schema="reflection"
         )
     assert reply == {"n": 5, "text": "x", "data": b""}
+
+
+async def test_service_of_protobuf_py_classes_is_described_as_far_as_they_know():
+    schema = Schema.load({"demo.proto": DEMO})
+    classes = buf_classes(schema, "demo.proto")
+    server = Server()
+
+    @server.method(Method(f"{DEMO_SERVICE}/One", Cardinality.UNARY, classes["Ask"], classes["Answer"]))
+    async def one(request):
+        return classes["Answer"](n=request.n + 1)
+
+    async with listening(server) as at:
+        reply = await grpc.call(f"127.0.0.1:{at.port}", "Demo/One", {"n": 4}, schema="reflection")
+    assert reply == {"n": 5, "text": "", "data": b""}
 
 
 async def test_service_of_octets_is_listed_and_not_described():

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from support.better_support import compile_better
+from support.buf_support import buf_classes
 from support.go_support import PEERS
 from wirelane import grpc
 from wirelane.codec import Schema
@@ -101,6 +102,9 @@ def case(request: pytest.FixtureRequest, schema: Schema, better: Any) -> Case:
     if name == "google.protobuf":
         kind = schema.message_class("wire.v1.Order")
         return Case(schema.dict_codec("wire.v1.Order").to_message(ORDER), kind)
+    if name == "protobuf-py":
+        kind = buf_classes(schema, "wire.proto")["Order"]
+        return Case(kind.from_binary(schema.encode("wire.v1.Order", ORDER)), kind)
     if name == "betterproto2":
         lamp = better.Item(**LAMP)
         fields = {
@@ -115,7 +119,7 @@ def case(request: pytest.FixtureRequest, schema: Schema, better: Any) -> Case:
     return Case(plain, Plain, "Plains")
 
 
-CODECS = ["dict", "raw", "google.protobuf", "betterproto2", "dataclasses"]
+CODECS = ["dict", "raw", "google.protobuf", "betterproto2", "protobuf-py", "dataclasses"]
 every_codec = pytest.mark.parametrize("case", CODECS, indirect=True)
 
 

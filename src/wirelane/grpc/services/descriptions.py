@@ -8,10 +8,11 @@ beside the others, is told in the log when the server begins to listen: it is se
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from wirelane.codec.protobuf_py import is_message as is_message_of_buf
 from wirelane.errors import SchemaError, UsageError
 from wirelane.protos import descriptor_set
 from wirelane.schema import Descriptors
@@ -90,20 +91,14 @@ def _details() -> Descriptors:
 
 
 class _File(Protocol):
-    """What is needed of google.protobuf's FileDescriptor."""
+    """What is needed of the descriptor of a file: google.protobuf's, or protobuf-py's."""
 
     name: str
-    serialized_pb: bytes
     dependencies: Iterable[_File]
-    services_by_name: Mapping[str, _Named]
-
-
-class _Named(Protocol):
-    full_name: str
 
 
 def _pools(methods: Iterable[Described]) -> Iterator[tuple[Descriptors, set[str]]]:
-    """Yield what the classes of google.protobuf carry, pool by pool, and the services that are declared there."""
+    """Yield what message classes carry, pool by pool, and the services that are declared there."""
     pools: dict[int, dict[str, _File]] = {}
     for method in methods:
         for pool, file in _declaring_files(method):
@@ -115,18 +110,22 @@ def _pools(methods: Iterable[Described]) -> Iterator[tuple[Descriptors, set[str]
                 if needed.name not in files:
                     files[needed.name] = needed
                     waiting.append(needed)
-        services = {
-            service.full_name for file in files.values() for service in file.services_by_name.values()
-        }
-        content = _pack(file.serialized_pb for file in files.values())
+        content = _pack(map(_serialized, files.values()))
         try:
-            yield Descriptors.from_set(content, origin="message classes"), services
+            known = Descriptors.from_set(content, origin="message classes")
         except SchemaError as error:
-            logger.warning("reflection does not describe %s: %s", ", ".join(sorted(services)), error)
+            named = ", ".join(sorted({method.service for method in methods}))
+            logger.warning("reflection does not describe all of %s: %s", named, error)
+        else:
+            yield known, set(known.services())
 
 
 def _declaring_files(method: Described) -> Iterator[tuple[object, _File]]:
     for kind in method.types:
+        if is_message_of_buf(kind):
+            # There are no pools: files know those that they import. A service is not found by its messages.
+            yield None, cast("Any", kind).desc().file
+            continue
         descriptor = getattr(kind, "DESCRIPTOR", None)
         file = getattr(descriptor, "file", None)
         if file is None:
@@ -137,6 +136,11 @@ def _declaring_files(method: Described) -> Iterator[tuple[object, _File]]:
             yield file.pool, file.pool.FindServiceByName(method.service).file
         except KeyError:
             continue
+
+
+def _serialized(file: Any) -> bytes:
+    content: bytes = file.serialized_pb if hasattr(file, "serialized_pb") else file.proto.to_binary()
+    return content
 
 
 def _pack(files: Iterable[bytes]) -> bytes:
