@@ -318,3 +318,87 @@ def test_thousands_of_classes_that_come_and_go_do_not_grow_the_pool() -> None:
         seen.add(id(glue._wire))
     gc.collect()
     assert len(seen) > 1
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+
+def plain(full_name: str, package: str, *inside: Plan, enums: tuple[Enumeration, ...] = ()) -> Plan:
+    """A plan whose fields are messages of other plans, and enums."""
+    kind: Any = type(full_name.rpartition(".")[2], (), {})
+    messages = [
+        Field(f"m{i}", i, "message", f"m{i}", inside=lambda plan=plan: plan, presence=True)  # type: ignore[misc]
+        for i, plan in enumerate(inside, 1)
+    ]
+    numbers = [Field(f"e{i}", i, "enum", f"e{i}", enum=enum) for i, enum in enumerate(enums, 100)]
+    return Plan(kind, full_name, package, (*messages, *numbers))
+
+
+def pool_of(*plans: Plan) -> descriptor_pool.DescriptorPool:
+    pool = descriptor_pool.DescriptorPool()
+    for file in files_of(closure(*plans)):
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+def test_a_package_is_a_file_named_after_it() -> None:
+    common = plain("shop.common.v1.Money", "shop.common.v1")
+    order = plain("shop.v1.Order", "shop.v1", common)
+    nested = plain("shop.v1.Order.Item", "shop.v1", order)
+    alone = plain("Alone", "", nested)
+    files = files_of(closure(alone))
+    assert [file.name for file in files] == ["shop/common/v1.proto", "shop/v1.proto", "messages.proto"]
+    assert [list(file.dependency) for file in files] == [[], ["shop/common/v1.proto"], ["shop/v1.proto"]]
+    assert [message.name for message in files[1].message_type[0].nested_type] == ["Item"]
+    assert pool_of(alone).FindMessageTypeByName("shop.v1.Order.Item").containing_type.name == "Order"
+
+
+def test_packages_that_use_each_other_are_several_files_each() -> None:
+    # a.Low <- b.Middle <- a.High, and an enum of b in a.High
+    shade = Enumeration(Colour, "b.Shade", "b", (("NONE", 0), ("RED", 1)))
+    low = plain("a.Low", "a")
+    middle = plain("b.Middle", "b", low)
+    high = plain("a.High", "a", middle, low, enums=(shade,))
+    files = files_of(closure(high))
+    assert [file.name for file in files] == ["a.proto", "b.proto", "b_1.proto", "a_2.proto"]
+    pool = pool_of(high)
+    assert pool.FindMessageTypeByName("a.High").fields_by_name["e100"].enum_type.full_name == "b.Shade"
+
+
+def test_a_message_around_others_that_has_no_class_is_there() -> None:
+    inner = plain("a.Outer.Inner", "a")
+    assert (
+        pool_of(inner).FindMessageTypeByName("a.Outer").nested_types_by_name["Inner"].full_name
+        == "a.Outer.Inner"
+    )
+
+
+def test_enum_values_of_one_name_get_that_of_their_enum_in_front() -> None:
+    first = Enumeration(Colour, "a.FirstColour", "a", (("NONE", 0), ("RED", 1), ("CRIMSON", 1)))
+
+    class Other(IntEnum):
+        NONE = 0
+        BLUE = 1
+
+    other = Enumeration(Other, "a.OtherColour", "a", (("NONE", 0), ("BLUE", 1)))
+
+    class Lonely(IntEnum):
+        ONE = 1
+
+    lonely = Enumeration(Lonely, "a.Lonely", "a", (("ONE", 1),))
+    pool = pool_of(plain("a.Holder", "a", enums=(first, other, lonely)))
+    names = {
+        name: list(pool.FindEnumTypeByName(f"a.{name}").values_by_name)
+        for name in ("FirstColour", "OtherColour", "Lonely")
+    }
+    assert names == {
+        "FirstColour": ["FIRST_COLOUR_NONE", "FIRST_COLOUR_RED", "FIRST_COLOUR_CRIMSON"],
+        "OtherColour": ["OTHER_COLOUR_NONE", "OTHER_COLOUR_BLUE"],
+        "Lonely": ["LONELY_UNSPECIFIED", "ONE"],  # proto3 wants a zero
+    }
+
+
+def test_two_classes_of_one_name_are_refused() -> None:
+    both = plain("a.Both", "a", plain("a.Same", "a"), plain("a.Same", "a"))
+    with pytest.raises(Unplannable, match=r"both called a\.Same"):
+        files_of(closure(both))
