@@ -41,7 +41,7 @@ class Method(Generic[Req, Res]):
     Attributes:
         path: "/pkg.Service/Method"; given in any form that names a method.
         cardinality: Who streams.
-        request_type: The class of the requests: betterproto2, betterproto, google.protobuf, or bytes for messages
+        request_type: The class of the requests: betterproto2, betterproto, google.protobuf, protobuf-py, or bytes for messages
             that are already encoded; dict, if there is a schema.
         response_type: The class of the replies.
         schema: Gives the schema that the method is described in: for reflection, and to encode dicts.

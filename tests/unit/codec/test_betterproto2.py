@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
 import weakref
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +16,8 @@ import pytest
 from google.protobuf import descriptor_pool
 
 from support.better_support import compile_better, differences
+from support.codec_support import SAMPLES
+from support.codegen_support import files_of, imported
 from wirelane import codec
 from wirelane.codec.betterproto.describe import describe
 from wirelane.codec.glue import kept_glue
@@ -178,6 +182,19 @@ def test_what_is_deprecated_warns_as_it_does_without_us(typed: ModuleType) -> No
     assert kept_glue(typed.Going) is not None
 
 
+def test_what_wirelane_generates_has_no_ways_of_its_own(tmp_path: Path) -> None:
+    with imported(tmp_path, "made_by_wirelane", files_of(SAMPLES / "typed.proto")):
+        with codec.accelerate(sys.modules["made_by_wirelane"], subpackages=True) as acceleration:
+            typed = sys.modules["made_by_wirelane.typed.v1"]
+            assert acceleration.left == {}
+            assert {typed.Everything, typed.Going, typed.Gone} <= set(acceleration.classes)
+        message = typed.Everything(f_string="x", o_int32=0, f_leaf=typed.Leaf("y"))
+        assert codec.encode(message) == bytes(message)
+        assert codec.codec_for(typed.Gone).name == "typed.v1.Gone"
+        with pytest.warns(DeprecationWarning, match="Gone is deprecated"):
+            codec.decode(typed.Gone, b"")
+
+
 def test_what_is_set_is_told_as_by_the_library(typed: ModuleType) -> None:
     data = bytes(typed.Everything(o_int32=0, c_string="", f_string="x", c_bytes=b""))
     message = codec.decode(typed.Everything, data)
@@ -222,6 +239,13 @@ def test_a_message_that_comes_in_pieces_is_merged(typed: ModuleType) -> None:
         typed.Everything(f_leaf=typed.Leaf(number=5))
     )
     assert codec.decode(typed.Everything, pieces).f_leaf == typed.Leaf("x", 5)
+
+
+def test_an_entry_of_a_map_may_lack_its_key_and_its_value(typed: ModuleType) -> None:
+    # m_fixed32 = 57, m_int32 = 51: entries of no octets at all
+    message = codec.decode(typed.Everything, b"\xca\x03\x00\x9a\x03\x00")
+    assert message.m_fixed32 == {0: typed.Leaf()}
+    assert message.m_int32 == {0: 0.0}
 
 
 def test_unknown_groups_are_kept_whole() -> None:

@@ -9,6 +9,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from wirelane.codec.base import MessageCodec, describe_value
 from wirelane.codec.betterproto import older, plans
+from wirelane.codec.betterproto.names import is_registered, message_name
 from wirelane.codec.glue import Glue, Unplannable, glue_of
 from wirelane.codec.glue.shape import fits
 from wirelane.errors import CodecError
@@ -59,11 +60,11 @@ def _own_codec(kind: Any) -> MessageCodec:
         try:
             # betterproto2 takes what is cut off in the middle for the end; upb tells.
             Empty.FromString(data)
-            return kind().parse(bytes(data))
+            return kind.FromString(bytes(data))
         except Exception as error:
             # ValueError, IndexError, struct.error, EOFError...: the parsers let through what they run into.
             raise CodecError(
                 f"{len(data)} bytes are no valid {name}: {type(error).__name__}: {error}"
             ) from error
 
-    return MessageCodec(name, encode, decode)
+    return MessageCodec(message_name(kind)[1] if is_registered(kind) else name, encode, decode)

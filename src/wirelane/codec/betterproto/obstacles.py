@@ -18,7 +18,9 @@ __all__ = ["FASTER", "obstacle_of", "warns_when_made"]
 FASTER: Final = "wirelane_faster"
 """What methods have that `accelerate` has put in the place of the library's."""
 
-_WARNS: Final = frozenset({"warnings", "warn", "DeprecationWarning", "super", "__post_init__", "is_set"})
+_WARNS: Final = frozenset(
+    {"warnings", "warn", "DeprecationWarning", "builtins", "super", "__post_init__", "is_set"}
+)
 
 
 def obstacle_of(kind: type, base: Any, relied_on: Iterable[str]) -> str:
