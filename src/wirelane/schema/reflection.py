@@ -1,15 +1,13 @@
-"""What both sides of server reflection need, as plain data.
+"""What a server tells of its files by reflection, gathered until none is missing.
 
-The server asks for files by name, by symbol or by extension, always with everything they import; the client gathers
-files from the answers in a `DescriptorCollector` until none is missing. The collector knows what servers get wrong and
-what can be mended: an import that the server does not have, because nothing in it is needed or because the file goes by
-another name there, and one file under two names.
+The collector takes files in any order. It knows what servers get wrong and what can be mended: an import that the server
+does not have, because nothing in it is needed or because the file goes by another name there, and one file under two
+names. What a server has to tell is a `wirelane.schema.catalogue.Catalogue`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
 
 from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
@@ -18,63 +16,7 @@ from wirelane.core.limits import Limits
 from wirelane.errors import LimitExceeded, PeerError, SchemaError
 from wirelane.schema import contents, linking, wellknown
 
-if TYPE_CHECKING:
-    from wirelane.schema.pool import Descriptors
-
-__all__ = [
-    "DescriptorCollector",
-    "extension_numbers",
-    "file_with_dependencies",
-    "files_by_extension",
-    "files_by_symbol",
-]
-
-
-def file_with_dependencies(descriptors: Descriptors, name: str) -> list[bytes]:
-    """Return a file and all that it imports, directly or not, as serialized FileDescriptorProtos.
-
-    The file itself comes first, as the reflection protocol's clients expect; then what it imports, nearest first.
-
-    Raises:
-        UsageError: There is no such file.
-    """
-    descriptors.file_bytes(name)
-    found = {name: None}
-    waiting = [name]
-    for current in waiting:  # grows while it is walked: breadth first
-        for needed in linking.imports_of(descriptors.file_proto(current)):
-            if needed not in found:
-                found[needed] = None
-                waiting.append(needed)
-    return [descriptors.file_bytes(each) for each in found]
-
-
-def files_by_symbol(descriptors: Descriptors, symbol: str) -> list[bytes]:
-    """Return the file that declares a symbol, and all that it imports; see `file_with_dependencies`.
-
-    Raises:
-        UsageError: There is no such symbol.
-    """
-    return file_with_dependencies(descriptors, descriptors.file_containing_symbol(symbol))
-
-
-def files_by_extension(descriptors: Descriptors, message: str, number: int) -> list[bytes]:
-    """Return the file that declares an extension, and all that it imports; see `file_with_dependencies`.
-
-    Raises:
-        UsageError: There is no such message or extension.
-    """
-    extension = descriptors.extension(message, number)
-    return files_by_symbol(descriptors, extension.full_name)
-
-
-def extension_numbers(descriptors: Descriptors, message: str) -> list[int]:
-    """Return the numbers of all known extensions of a message, sorted.
-
-    Raises:
-        UsageError: There is no such message.
-    """
-    return descriptors.extension_numbers(message)
+__all__ = ["DescriptorCollector"]
 
 
 class DescriptorCollector:

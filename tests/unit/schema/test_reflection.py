@@ -9,15 +9,10 @@ from google.protobuf import descriptor_pb2
 
 from support.schema_support import ORDERS, PROTO2, file_names, message, schema
 from wirelane.core.limits import Limits
-from wirelane.errors import LimitExceeded, PeerError, SchemaError, UsageError
+from wirelane.errors import LimitExceeded, PeerError, SchemaError
 from wirelane.schema import Descriptors, load
-from wirelane.schema.reflection import (
-    DescriptorCollector,
-    extension_numbers,
-    file_with_dependencies,
-    files_by_extension,
-    files_by_symbol,
-)
+from wirelane.schema.catalogue import Catalogue
+from wirelane.schema.reflection import DescriptorCollector
 
 FILES = {
     "a.proto": message("A", "b.proto", "c.proto"),
@@ -32,37 +27,71 @@ def diamond() -> Descriptors:
     return Descriptors.from_set(load(FILES).data)
 
 
-def names(files: list[bytes]) -> list[str]:
-    return [descriptor_pb2.FileDescriptorProto.FromString(data).name for data in files]
-
-
 def test_a_file_comes_first_and_all_that_it_imports_once(diamond: Descriptors) -> None:
+    catalogue = Catalogue([diamond])
     everything = ["a.proto", "b.proto", "c.proto", "d.proto", "google/protobuf/any.proto"]
-    assert names(file_with_dependencies(diamond, "a.proto")) == everything
-    assert names(files_by_symbol(diamond, "C")) == ["c.proto", "d.proto", "google/protobuf/any.proto"]
+    assert catalogue.with_imports("a.proto") == everything
+    assert catalogue.with_imports("c.proto", known=["d.proto"]) == ["c.proto"]
+    assert catalogue.file_bytes("c.proto") == diamond.file_bytes("c.proto")
 
 
 def test_methods_and_fields_are_symbols() -> None:
-    orders = schema(ORDERS)
-    for symbol in ("shop.v1.Orders.Place", "shop.v1.Order.id", "shop.v1.Order.STATUS_PAID"):
-        assert names(files_by_symbol(orders, symbol))[0] == "sample.proto"
+    catalogue = Catalogue([schema(ORDERS)])
+    for symbol in ("shop.v1.Orders.Place", "shop.v1.Order.id", "shop.v1.Order.STATUS_PAID", "shop.v1.Order"):
+        assert catalogue.file_containing_symbol(symbol) == "sample.proto"
 
 
 def test_extensions_are_found_by_number_and_listed() -> None:
-    legacy = schema(PROTO2)
-    assert names(files_by_extension(legacy, "legacy.v2.Wide", 1001))[0] == "sample.proto"
-    assert extension_numbers(legacy, "legacy.v2.Wide") == [1000, 1001]
+    catalogue = Catalogue([schema(PROTO2), schema(ORDERS)])
+    assert catalogue.file_containing_extension("legacy.v2.Wide", 1001) is not None
+    assert catalogue.extension_numbers("legacy.v2.Wide") == [1000, 1001]
+    assert catalogue.extension_numbers("shop.v1.Order") == []
 
 
-def test_what_is_not_there_is_misuse(diamond: Descriptors) -> None:
-    for ask in (
-        lambda: file_with_dependencies(diamond, "x.proto"),
-        lambda: files_by_symbol(diamond, "X"),
-        lambda: files_by_extension(diamond, "A", 1),
-        lambda: extension_numbers(diamond, "X"),
-    ):
-        with pytest.raises(UsageError):
-            ask()
+def test_what_is_not_there_is_none(diamond: Descriptors) -> None:
+    catalogue = Catalogue([diamond])
+    assert catalogue.file_bytes("x.proto") is None
+    assert catalogue.file_containing_symbol("X") is None
+    assert catalogue.file_containing_extension("A", 1) is None
+    assert catalogue.extension_numbers("X") is None
+
+
+def test_schemas_that_have_the_same_files_are_one_and_the_one_with_comments_counts(
+    diamond: Descriptors,
+) -> None:
+    texts = {**FILES, "a.proto": "// What it is.\n" + FILES["a.proto"]}
+    talking = Descriptors.from_set(load(texts).data)
+    bare = descriptor_pb2.FileDescriptorSet.FromString(talking.to_set())
+    for file in bare.file:
+        file.ClearField("source_code_info")
+        for message_type in file.message_type:
+            for field in message_type.field:
+                field.ClearField("json_name")
+    catalogue = Catalogue([Descriptors.from_set(bare), talking])
+    assert catalogue.conflicts == ()
+    assert set(catalogue.files()) >= set(FILES)
+    assert not any(name.endswith(".2.proto") for name in catalogue.files())
+    data = catalogue.file_bytes("a.proto")
+    assert data is not None
+    assert b"What it is." in data
+    assert catalogue.with_imports("a.proto") == Catalogue([diamond]).with_imports("a.proto")
+
+
+def test_a_service_that_somebody_owns_is_theirs_whoever_comes_first() -> None:
+    old = schema(
+        'syntax = "proto3"; package p; message M { string a = 1; } service S { rpc R(M) returns (M); }',
+        "s.proto",
+    )
+    new = schema(
+        'syntax = "proto3"; package p; message M { string b = 2; } service S { rpc R(M) returns (M); }',
+        "s.proto",
+    )
+    assert Catalogue([old, new]).file_containing_symbol("p.S") == "s.proto"
+    owned = Catalogue([old, new], {"p.S": new})
+    assert owned.file_containing_symbol("p.S") == "s.2.proto"
+    assert owned.file_containing_symbol("p.S.R") == "s.2.proto"
+    assert owned.conflicts == ("p.M, p.S declared by 's.proto' and otherwise by 's.2.proto'",)
+    assert repr(owned).startswith("<Catalogue ")
 
 
 def test_a_collector_asks_until_nothing_is_missing(diamond: Descriptors) -> None:
