@@ -7,7 +7,7 @@ that does the same to `_inner` in the portal's loop:
 - `async def` becomes `def`, and waits for what it called; so does a plain method (it may touch what belongs to the loop).
 - Something to await or to enter (`RESULTS`) becomes what it gives; an async iterator an iterator; a class of `MODULES` its shell.
 - Properties and `repr` only look, and look from here.
-- `BY_HAND` names what a base class written by hand brings, and `BODIES` the bodies that no rule gives.
+- What a base class written by hand brings (`Module.bases`) is left out, and `BODIES` has the bodies that no rule gives.
 
 Docstrings are rewritten by `WORDS`; one that still speaks of awaiting or of tasks afterwards is an error. So are a rule or a name here
 that nothing uses, a class that is missing, and a file that no module stands for. The output depends on the sources alone.
@@ -25,265 +25,31 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from sync_rules import (
+    ARGUMENTS,
+    BODIES,
+    EXTRA,
+    FOREIGN,
+    IN_LOOP,
+    INNER,
+    LEFT_OUT,
+    MODULES,
+    OUTPUT,
+    RESULTS,
+    ROOT,
+    TEST_WORDS,
+    TESTS,
+    WORDS,
+    Module,
+)
+
 V = TypeVar("V")
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "src" / "wirelane"
-OUTPUT = SOURCE / "sync"
 HEADER = '"""{title}\n\nMade of `{module}` by tools/make_sync.py; do not edit.\n"""\n\nfrom __future__ import annotations\n\n'
 
-
-@dataclass(frozen=True)
-class Module:
-    """One module to write.
-
-    Attributes:
-        path: Below the package, as in "grpc/channel".
-        title: The first line of its docstring.
-        classes: The classes in it that get a shell.
-        functions: The functions in it.
-        made: Those of the classes that the user makes.
-        to: Where it is written, if it is not the same path.
-        bases: The base class written by hand of a class, as "module:Class"; its names are left out.
-    """
-
-    path: str
-    title: str
-    classes: tuple[str, ...] = ()
-    functions: tuple[str, ...] = ()
-    made: tuple[str, ...] = ()
-    to: str = ""
-    bases: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def product(self) -> str:
-        """ "grpc" or "tcp": rules are for one of them."""
-        return self.path.partition("/")[0]
-
-    @property
-    def name(self) -> str:
-        """The async module."""
-        return "wirelane." + self.path.replace("/", ".")
-
-    @property
-    def sync_name(self) -> str:
-        """The module to write."""
-        return "wirelane.sync." + (self.to or self.path).replace("/", ".")
-
-    @property
-    def file(self) -> Path:
-        """The file to write."""
-        return OUTPUT.joinpath(*(self.to or self.path).split("/")).with_suffix(".py")
-
-
-MODULES = (
-    Module(
-        "grpc/channel",
-        "Channels: calls to one server, from any thread.",
-        ("Channel",),
-        made=("Channel",),
-        bases={"Channel": "_channel:ChannelFacade"},
-    ),
-    Module(
-        "grpc/streams",
-        "Calls in which one side or both send many messages.",
-        ("ServerStreamCall", "ClientStreamCall", "BidiStreamCall"),
-        bases={
-            "ServerStreamCall": "_streams:Receives[Res]",
-            "ClientStreamCall": "_streams:SendsForOne[Req, Res]",
-            "BidiStreamCall": "_streams:SendsAndReceives[Req, Res]",
-        },
-    ),
-    Module(
-        "grpc/shortcuts", "Connecting, and calls without a channel.", functions=("connect", "call", "reflect")
-    ),
-    Module(
-        "grpc/server/server",
-        "A server whose handlers block, in threads.",
-        ("Server",),
-        made=("Server",),
-        to="grpc/server",
-        bases={"Server": "_serving:ServerFacade"},
-    ),
-    Module("grpc/server/lifecycle", "A server that listens.", ("Listening",), to="grpc/listening"),
-    Module(
-        "grpc/server/context", "What a handler sees of the call it answers.", ("Context",), to="grpc/context"
-    ),
-    Module("grpc/services/health", "What the health service answers from.", ("Health",), to="grpc/health"),
-    Module("tcp/connecting", "Opening connections.", functions=("connect",)),
-    Module("tcp/request", "One exchange on a connection of its own.", functions=("request",)),
-    Module("tcp/connection", "A connection: reads that say when they end, and writes.", ("Connection",)),
-    Module(
-        "tcp/iterating",
-        "What `for` goes over: lines, records, frames and chunks of a connection.",
-        ("Lines", "Records", "Frames", "Chunks"),
-        bases={"Lines": "_lines:LinesFacade"},
-    ),
-    Module(
-        "tcp/server",
-        "A TCP server: one function that blocks, called with a `Connection` for each client.",
-        ("Server",),
-        made=("Server",),
-        bases={"Server": "_serving:ServerFacade"},
-    ),
-    Module("tcp/listening", "A server that listens.", ("Listening",)),
-    Module("tcp/pool", "A pool of connections, from any thread.", ("Pool", "Pooled"), made=("Pool",)),
-)
-
-# What stands in the place of an annotation; {0}, {1} are its parameters.
-RESULTS = {
-    "UnaryCall": "{0}",
-    "ClientStreamReply": "{1}",
-    "grpc.Connecting": "Channel",
-    "tcp.Connecting": "Connection",
-    "tcp.Handler": "Callable[[Connection], object]",
-    "tcp.Prepare": "Callable[[Connection], object]",
-    "tcp.Check": "Callable[[Connection], bool | None]",
-    "Messages": "Iterable[{0}]",
-    "Awaitable": "{0}",
-}
-
-# Arguments that are not handed on as they are.
-ARGUMENTS = {
-    "tcp.Pool.__init__": {"prepare": "in_thread(prepare)", "check": "in_thread(check)"},
-    "tcp.Server.__init__": {"handler": "in_thread(handler, Threads(threads))"},
-    "grpc.Channel.bidi_stream": {"messages": "feed(messages)"},
-    "grpc.Channel.collect": {"request": "feed(request)"},
-    "grpc.Channel.call": {"request": "feed(request)"},
-    "grpc.Channel.exchange": {"script": "tuple(script)"},
-    "grpc.call": {"request": "feed(request)"},
-}
-
-# Bodies that no rule gives.
-BODIES = {
-    "grpc.Channel.client_stream": """
-stream: ClientStreamCall[Any, Any] = ClientStreamCall._over(
-    self._inner.client_stream(
-        method, timeout=timeout, metadata=metadata, compression=compression, wait_for_ready=wait_for_ready
-    )
-)
-return stream if messages is None else send_all(stream, messages)
-""",
-    "grpc.Server.listen": "return self._listen(*addresses, grace=grace, reuse_port=reuse_port)",
-    "grpc.Server.serve": "self._serve(*addresses, grace=grace, reuse_port=reuse_port)",
-    "grpc.Server.drain": "self._drain(grace)",
-    "grpc.Server.abort": "self._abort()",
-    "grpc.Context.abort": "AsyncContext.abort(self._inner, code, message, details)",
-    "tcp.Server.listen": "return self._listen(*addresses, grace=grace)",
-    "tcp.Server.serve": "self._serve(*addresses, grace=self.limits.drain_grace if grace is None else grace)",
-    "tcp.Server.drain": "self._drain(grace)",
-    "tcp.Server.abort": "self._abort()",
-    "grpc.Channel.service": "return self._service(name)",
-    # Made here, so that it can be made anew after a fork.
-    "grpc.connect": """
-channel = Channel({arguments})
-channel._connect()
-return channel
-""",
-}
-
-# What a constructor makes in place of the class of the same name, and what it takes beyond the async one's parameters.
-INNER = {"grpc.Server": "BlockingServer"}
-EXTRA = {"grpc.Server": "threads: int=THREADS", "tcp.Server": "threads: int=THREADS"}
-
-# Properties that do more than to look.
-IN_LOOP = {"tcp.Connection.buffered": "call(len, self._inner._protocol.buffer)"}
-
-# What has no place here: other libraries' stubs await what they get.
-LEFT_OUT = {"grpc.Channel.request"}
-
-# How docstrings are said here, in this order.
-WORDS: tuple[tuple[str, str], ...] = (
-    (
-        r"A channel belongs to one event loop, and is closed",
-        "Any number of threads may share a channel. It is closed",
-    ),
-    (r"Raises \(when awaited or entered\):", "Raises:"),
-    (r"(server reflection failed|Server reflection failed)\.\n\nRaises:\n", r"\1.\n"),
-    (
-        r"The call; awaiting it sends it and gives the reply, or raises RpcError",
-        "The reply; or it raises RpcError",
-    ),
-    (
-        r"When awaited or entered\. Nothing is left open then, nor when cancelled\.",
-        "Nothing is left open then, nor when interrupted.",
-    ),
-    (r"or the task is cancelled", "or Ctrl-C interrupts it"),
-    (r"; cancelled, it is cut\b", "; interrupted, it is cut"),
-    (r"Several tasks may send", "Several threads may send"),
-    (r"when the task is cancelled in the middle", "when Ctrl-C interrupts it in the middle"),
-    (
-        r"Connections to one address, for one event loop\.",
-        "Connections to one address, for any number of threads.",
-    ),
-    (
-        r"Cancellation: a cancelled read loses nothing\. A cancelled `send` sent",
-        "Ctrl-C: an interrupted read loses nothing. An interrupted `send` sent",
-    ),
-    (r"A cancelled `close` or `start_tls` cuts", "An interrupted `close` or `start_tls` cuts"),
-    (
-        r"Cancellation: whoever waits for a connection and is cancelled leaves no trace; one that is cancelled while",
-        "Ctrl-C: whoever waits for a connection and is interrupted leaves no trace; one that is interrupted while",
-    ),
-    (r"`async def (prepare|check)\(connection\)`, called", r"`def \1(connection)`, called in a thread"),
-    (r"\n +UsageError: Used in another event loop than [^\n]*", ""),
-    (r"\n\nRaises:\n +UsageError: Closed in another event loop than [^\n]*", ""),
-    (r"Cancelled: everything is cut", "Interrupted: everything is cut"),
-    (
-        r"It is `async def`, and for a method that streams\s+replies an async generator, or [^.]*\.",
-        "It runs in a thread of the\nserver's. For a method that streams replies it is a generator, or returns an iterable.",
-    ),
-    (
-        r"Where the client streams, the\s+request is an async iterator\.",
-        "Where the client\nstreams, the request is an iterator.",
-    ),
-    (
-        r"    trace: Log what is said on all connections",
-        "    threads: How many handlers run at once; what comes beyond that waits.\n    trace: Log what is said on all connections",
-    ),
-    (
-        r"Serve until cancelled, or until SIGTERM or SIGINT",
-        "Serve until `drain` or `abort` is called, or until SIGTERM or SIGINT",
-    ),
-    (r"A second signal, or a second cancellation, stops at once", "A second signal stops at once"),
-    (r"\n +asyncio\.CancelledError: It was cancelled; it has drained\.", ""),
-    (r"\s*Cancelled:\s+(everything is aborted|all is cut)[^.]*\.", " Interrupted, everything is aborted."),
-    (
-        r"\n\nRaises:\n +UsageError: A handler awaits it, and would be waited for; start it in a task of its own there\.",
-        "\n\nA handler that calls it is waited for as well, until `grace` has passed: let another thread call it there.",
-    ),
-    (r"as listening`, or `await` it and `drain` later", "as listening`, or `drain` it later"),
-    (r"Several tasks may drain", "Several threads may drain"),
-    (r"; `await` is accepted because other servers need it there\.", "."),
-    (r"Use it from the event loop of the server\.", "Any thread may use it."),
-    (
-        r"`async def handler\(connection\)`, called for each connection, in a task that the server owns",
-        "`def handler(connection)`, called for each connection, in a thread of the server's",
-    ),
-    (r"all or none; cancelled: none\.", "all or none."),
-    (
-        r", which drains at the end of the block, or await it\.",
-        ", which drains at the end of the block, or `drain` it later.",
-    ),
-    (r", asynchronous or not(,|:)", r"\1"),
-    (r" \(asynchronous or not\)", ""),
-    (r" Cancel-safe\.", ""),
-    (r"Cancel-safe: what was begun", "Interrupted: what was begun"),
-    (r"Cancelled, it cancels", "Interrupted (Ctrl-C), it cancels"),
-    (r"Cancelled, it leaves", "Interrupted (Ctrl-C), it leaves"),
-    (r"\basync (with|for)\b", r"\1"),
-    (r"\bawait ", ""),
-)
-
-# What no docstring here may speak of.
-FOREIGN = re.compile(
-    r"\b(await\w*|async|asyncio|asynchronous\w*|coroutines?|tasks?|event loop|cancel-safe)\b|(?-i:Cancelled[,:]|; cancelled:)",
-    re.IGNORECASE,
-)
 
 SPECIAL = {
     "__aenter__": "__enter__",
@@ -315,6 +81,7 @@ class Maker:
             Problem: A rule does not fit the sources.
         """
         files = {module.file: ModuleMaker(self, module).make() for module in MODULES}
+        files |= self._tests()
         if self.foreign:
             raise Problem("WORDS needs rules for docstrings:\n" + "\n".join(self.foreign))
         rules = {
@@ -330,6 +97,20 @@ class Maker:
         if unused := sorted(rules - self.used):
             raise Problem(f"nothing uses the rules {unused}: take them out")
         return {path: formatted(text, path) for path, text in files.items()}
+
+    def _tests(self) -> dict[Path, str]:
+        """The tests that are run both ways, as they are run here."""
+        made = {}
+        for path in sorted(TESTS[0].glob("test_*.py")):
+            text = path.read_text("utf-8")
+            for pattern, replacement in TEST_WORDS:
+                text, count = re.subn(pattern, replacement, text)
+                if count:
+                    self.used.add(pattern)
+            if re.search(r"\b(async|await|asyncio)\b", text):
+                raise Problem(f"{path.relative_to(ROOT)} has what TEST_WORDS cannot say without await")
+            made[TESTS[1] / path.name] = text
+        return made
 
     def rule(self, table: Mapping[str, V], name: str) -> V | None:
         """Look a rule up, and remember that it was used."""
@@ -659,7 +440,11 @@ def vars_of(base: type) -> set[str]:
 
 def formatted(text: str, path: Path) -> str:
     """The text as ruff leaves it: imports sorted, lines broken."""
-    for arguments in (["check", "--fix-only", "--quiet", "--select", "I,TC,F401"], ["format", "--quiet"]):
+    for arguments in (
+        ["check", "--fix-only", "--quiet", "--select", "I,TC,F401"],
+        ["check", "--fix-only", "--quiet", "--unsafe-fixes", "--select", "C416"],
+        ["format", "--quiet"],
+    ):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", str(path), "-"],
             input=text,
@@ -676,9 +461,15 @@ def formatted(text: str, path: Path) -> str:
 
 def stale() -> list[Path]:
     """Files that were made once, and that no module stands for any more."""
-    expected = {module.file for module in MODULES}
+    expected = {module.file for module in MODULES} | {
+        TESTS[1] / path.name for path in TESTS[0].glob("test_*.py")
+    }
     mark = "by tools/make_sync.py; do not edit."
-    return [path for path in OUTPUT.rglob("*.py") if path not in expected and mark in path.read_text("utf-8")]
+    return [
+        path
+        for path in (*OUTPUT.rglob("*.py"), *TESTS[1].glob("*.py"))
+        if path not in expected and mark in path.read_text("utf-8")
+    ]
 
 
 def main() -> int:

@@ -493,11 +493,13 @@ class CodecError(WirelaneError):
 
     Attributes:
         path: The field, as in "items[3].price"; empty for the message as a whole.
+        incomplete: A required field is missing, at `path`: to protobuf, what was read is no message of this type.
     """
 
-    def __init__(self, message: str, *, path: str = "") -> None:
+    def __init__(self, message: str, *, path: str = "", incomplete: bool = False) -> None:
         super().__init__(message)
         self.path = path
+        self.incomplete = incomplete
 
     def __str__(self) -> str:
         if not self.path or self.message.startswith(self.path):

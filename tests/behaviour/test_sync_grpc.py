@@ -17,7 +17,7 @@ import pytest
 
 from support.client_support import SERVICE, note_schema
 from support.sync_support import BlockingNotes, blocking_server
-from wirelane.errors import CodecError, ConnectError, DeadlineExceeded, ReadTimeout, RpcError, UsageError
+from wirelane.errors import ConnectError, RpcError, UsageError
 from wirelane.status import StatusCode
 from wirelane.sync import grpc
 
@@ -61,12 +61,6 @@ def interrupt() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-def test_a_unary_call_returns_its_reply(channel: grpc.Channel) -> None:
-    """`channel.unary` gives the reply itself."""
-    reply = channel.unary(ONE, {"n": 7, "text": "hello"}, timeout=10)
-    assert (reply["n"], reply["text"]) == (7, "hello")
-
-
 def test_a_stub_of_the_schema_makes_blocking_calls(channel: grpc.Channel) -> None:
     """What `service` returns calls the methods of this channel, of every kind."""
     calls = channel.service(SERVICE)
@@ -75,72 +69,10 @@ def test_a_stub_of_the_schema_makes_blocking_calls(channel: grpc.Channel) -> Non
         assert [each["n"] for each in stream] == [0, 1]
 
 
-def test_a_failed_call_raises_with_all_that_the_server_said(channel: grpc.Channel) -> None:
-    """Code, message and trailers are in the error."""
-    with pytest.raises(RpcError, match="käse") as failed:
-        channel.unary(ONE, {"text": "fail"})
-    assert failed.value.code is StatusCode.FAILED_PRECONDITION
-    assert failed.value.metadata["why"] == "because"
-
-
-def test_a_deadline_ends_a_call_on_both_sides(channel: grpc.Channel, notes: BlockingNotes) -> None:
-    """`timeout=` raises DeadlineExceeded here, and the server sees the call end."""
-    with pytest.raises(DeadlineExceeded):
-        channel.unary(ONE, {"text": "hang"}, timeout=0.2)
-    assert notes.ended.wait(10)
-
-
-def test_a_wrong_request_is_told_before_anything_is_sent(channel: grpc.Channel) -> None:
-    """CodecError names the field; also from `send`, and the stream goes on."""
-    with pytest.raises(CodecError, match="nope"):
-        channel.unary(ONE, {"nope": 1})
-    with channel.bidi_stream(BOTH) as stream:
-        with pytest.raises(CodecError, match="n"):
-            stream.send({"n": "many"})
-        assert stream.send({"n": 3})
-        assert stream.receive()["n"] == 3
-
-
 def test_connecting_fails_where_it_is_written() -> None:
     """`connect` raises by itself, before any `with`."""
     with pytest.raises(ConnectError):
         grpc.connect("127.0.0.1:1")
-
-
-def test_a_server_stream_gives_every_message_in_order(channel: grpc.Channel) -> None:
-    """However they were moved between the threads."""
-    with channel.server_stream(DOWN, {"n": 5000}) as stream:
-        assert [each["n"] for each in stream] == list(range(5000))
-        assert stream.receive() is None
-        assert stream.status is StatusCode.OK
-
-
-def test_messages_before_an_error_are_given_first(channel: grpc.Channel) -> None:
-    """The error comes where the server put it."""
-    got = []
-    with channel.server_stream(DOWN, {"n": 40, "text": "fail"}) as stream, pytest.raises(RpcError) as failed:
-        for message in stream:
-            got.append(message["n"])  # noqa: PERF401  (those before the error count)
-    assert got == list(range(40))
-    assert failed.value.code is StatusCode.DATA_LOSS
-
-
-def test_reading_by_hand_and_by_for_share_one_place(channel: grpc.Channel) -> None:
-    """`receive` goes on where the iteration stopped, and the other way round."""
-    with channel.server_stream(DOWN, {"n": 300}) as stream:
-        first = [next(stream)["n"] for _ in range(10)]
-        then = [stream.receive()["n"] for _ in range(10)]
-        rest = [each["n"] for each in stream]
-    assert first + then + rest == list(range(300))
-
-
-def test_a_receive_that_times_out_loses_nothing(channel: grpc.Channel) -> None:
-    """The call goes on, and the next `receive` gets the message."""
-    with channel.bidi_stream(BOTH) as stream:
-        with pytest.raises(ReadTimeout):
-            stream.receive(timeout=0.05)
-        stream.send({"n": 9})
-        assert stream.receive(timeout=10)["n"] == 9
 
 
 def test_cancelling_drops_what_was_not_read(channel: grpc.Channel) -> None:
@@ -153,21 +85,6 @@ def test_cancelling_drops_what_was_not_read(channel: grpc.Channel) -> None:
         with pytest.raises(RpcError) as failed:
             stream.receive()
     assert failed.value.code is StatusCode.CANCELLED
-
-
-def test_leaving_a_stream_early_cancels_it(channel: grpc.Channel, notes: BlockingNotes) -> None:
-    """The server sees the call end when the `with` block is left."""
-    with channel.server_stream(DOWN, {"n": 1, "text": "hang"}) as stream:
-        next(stream)
-    assert notes.ended.wait(10)
-
-
-def test_a_client_stream_sends_all_before_its_reply(channel: grpc.Channel) -> None:
-    """`send` returns at once; `finish` waits for all that was sent, and gives the reply."""
-    with channel.client_stream(UP) as stream:
-        for n in range(1000):
-            assert stream.send({"n": n})
-        assert stream.finish()["n"] == 1000
 
 
 def test_a_client_stream_takes_its_messages_from_an_iterable(
@@ -219,26 +136,6 @@ def test_an_iterable_that_waits_for_replies_does_not_stop_the_others(channel: gr
             replies.append(message["n"])
             arrived.release()
     assert replies == [0, 1, 2, 3, 4]
-
-
-def test_sending_to_a_call_that_failed_raises_its_status(channel: grpc.Channel) -> None:
-    """At the latest when the stream is read or sent to again."""
-    with channel.bidi_stream(BOTH) as stream:
-        stream.send({"text": "fail"})
-        with pytest.raises(RpcError) as failed:
-            stream.receive()
-        assert failed.value.code is StatusCode.ABORTED
-        with pytest.raises(RpcError):
-            stream.send({"n": 1})
-
-
-def test_a_server_that_answers_early_needs_no_more_messages(channel: grpc.Channel) -> None:
-    """`send` returns False once nobody reads, and the reply is there."""
-    with channel.client_stream(UP) as stream:
-        stream.send({"text": "stop"})
-        while stream.send({"text": "more"}):
-            pass
-        assert stream.finish()["text"] == "stop"
 
 
 def test_many_threads_share_a_channel(channel: grpc.Channel) -> None:
@@ -329,19 +226,6 @@ def test_metadata_schema_and_state_are_those_of_the_channel(
     assert notes.metadata["who"] == "you"
     assert SERVICE in channel.schema.services()
     assert repr(channel).startswith("<sync Channel grpc://127.0.0.1:")
-
-
-def test_every_form_of_a_call_works(channel: grpc.Channel) -> None:
-    """`collect`, `call` and `exchange` as well as those with a stream."""
-    assert [each["n"] for each in channel.collect(DOWN, {"n": 3})] == [0, 1, 2]
-    assert channel.call(UP, iter([{"text": "x"}]))["text"] == "x"
-    script = [grpc.Send({"n": 1}), grpc.Receive(), grpc.Send({"n": 2}), grpc.Receive()]
-    assert [each["n"] for each in channel.exchange(BOTH, script)] == [1, 2]
-
-
-def test_a_call_needs_no_channel(served: tuple[str, BlockingNotes]) -> None:
-    """`grpc.call` connects, calls and closes."""
-    assert grpc.call(served[0], ONE, {"n": 5}, schema=note_schema())["n"] == 5
 
 
 def run_script(script: str, address: str) -> subprocess.CompletedProcess[str]:

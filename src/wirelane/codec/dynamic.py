@@ -272,7 +272,7 @@ class DictCodec:
     def _check_required(self, message: Message) -> None:
         path = missing_required(message)
         if path:
-            raise CodecError(f"a required field of {self.name} is missing", path=path)
+            raise CodecError(f"a required field of {self.name} is missing", path=path, incomplete=True)
 
 
 def _has_required(descriptor: Descriptor) -> bool:

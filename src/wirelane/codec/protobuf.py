@@ -77,7 +77,7 @@ def message_codec(kind: type[Message]) -> MessageCodec:
         except _FAULTS as error:
             raise CodecError(f"{len(data)} bytes are no valid {name}: {error}") from error
         if may_lack and (path := missing_required(message)):
-            raise CodecError(f"a required field of {name} is missing", path=path)
+            raise CodecError(f"a required field of {name} is missing", path=path, incomplete=True)
         return message
 
     if may_lack:

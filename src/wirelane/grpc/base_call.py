@@ -87,15 +87,19 @@ class BaseCall(OpenCall):
 
     # Messages
 
+    def _not_open(self) -> UsageError:
+        return UsageError(f"the call of {self.method} is not open: use it inside `async with ... as stream`")
+
     def _pack(self, message: object, compress: bool | None = None) -> tuple[bytes, bool]:
         """Encode and compress one message.
 
         Raises:
             CodecError: It does not encode.
             RpcError: RESOURCE_EXHAUSTED, it is longer than `max_send_message`.
-            UsageError: It is to be compressed, and the call has no encoding.
+            UsageError: It is to be compressed, and the call has no encoding; or the call is not open.
         """
-        assert self._bound is not None
+        if self._bound is None:
+            raise self._not_open()
         payload = self._bound.encode(message)
         encoding = self._encoding
         compressed = False

@@ -36,30 +36,20 @@ class SendingCall(BaseCall, Generic[Req]):
         """Say that no more messages come (half-close). Idempotent; cancel-safe; quiet if the call has ended."""
         stream = self._stream
         if stream is None:
-            raise UsageError(
-                f"the call of {self.method} is not open: use it inside `async with ... as stream`"
-            )
+            raise self._not_open()
         self._half_closed = True
         if self._replay is not None:
             payload, compressed, _ = self._replay
             self._replay = (payload, compressed, True)
         await stream.end()
 
-    async def _push(self, message: Req, compress: bool | None = None) -> bool:
-        """Send one message; False if the call has ended."""
-        stream = self._stream
-        if stream is None:
-            raise UsageError(
-                f"the call of {self.method} is not open: use it inside `async with ... as stream`"
-            )
-        if self._half_closed:
-            raise UsageError("no message can be sent after done_sending()")
-        return await self._push_packed(*self._pack(message, compress))
-
-    async def _push_packed(self, payload: bytes, compressed: bool) -> bool:
+    async def _push(self, payload: bytes, compressed: bool) -> bool:
         """Send one message that `_pack` made; False if the call has ended."""
         stream = self._stream
-        assert stream is not None
+        if stream is None:
+            raise self._not_open()
+        if self._half_closed:
+            raise UsageError("no message can be sent after done_sending()")
         while not (
             stream.send_nowait(payload, compressed) or await self._send_part(stream, payload, compressed)
         ):
@@ -86,11 +76,11 @@ class SendingCall(BaseCall, Generic[Req]):
         try:
             if isinstance(messages, AsyncIterable):
                 async for message in messages:
-                    if not await self._push(message):
+                    if not await self._push(*self._pack(message)):
                         return
             else:
                 for message in messages:
-                    if not await self._push(message):
+                    if not await self._push(*self._pack(message)):
                         return
             await self.done_sending()
         finally:
@@ -169,7 +159,7 @@ class Sending(SendingCall[Req], Generic[Req]):
         """
         if self._sender is not None:
             raise BusyError(f"the messages of this call of {self.method} are sent from an iterable already")
-        if await self._push(message, compress):
+        if await self._push(*self._pack(message, compress)):
             return True
         ending = self._ending()
         assert ending is not None

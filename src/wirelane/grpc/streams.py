@@ -61,9 +61,7 @@ class _Scoped(BaseCall):
     def _open_stream(self) -> ClientStream:
         stream = self._stream
         if stream is None:
-            raise UsageError(
-                f"the call of {self.method} is not open: use it inside `async with ... as stream`"
-            )
+            raise self._not_open()
         return stream
 
     async def initial_metadata(self) -> Metadata:

@@ -244,7 +244,7 @@ class _Outbox:
             while waiting:
                 payload, compressed = waiting.popleft()
                 self._size -= len(payload)
-                if not await inner._push_packed(payload, compressed):
+                if not await inner._push(payload, compressed):
                     break
         except RpcError:
             pass  # the call has ended, and tells so to whoever asks it for something next

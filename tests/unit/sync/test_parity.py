@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import make_sync
+import sync_rules
 import wirelane
 import wirelane.sync
 from wirelane import grpc, tcp
@@ -20,8 +21,8 @@ from wirelane.sync import grpc as sync_grpc
 from wirelane.sync import tcp as sync_tcp
 
 ROOT = Path(__file__).resolve().parents[3]
-CLASSES = [(module, name) for module in make_sync.MODULES for name in module.classes]
-FUNCTIONS = [(module, name) for module in make_sync.MODULES for name in module.functions]
+CLASSES = [(module, name) for module in sync_rules.MODULES for name in module.classes]
+FUNCTIONS = [(module, name) for module in sync_rules.MODULES for name in module.functions]
 
 # What exists only to be awaited, or to be awaited by others.
 _AWAITED = {
@@ -38,7 +39,7 @@ _SPECIAL = {
 _ALIASES = {"tcp.Connection.aclose", "tcp.Pool.aclose"}
 
 
-def pair(module: make_sync.Module, name: str) -> tuple[Any, Any]:
+def pair(module: sync_rules.Module, name: str) -> tuple[Any, Any]:
     return (
         getattr(importlib.import_module(module.name), name),
         getattr(importlib.import_module(module.sync_name), name),
@@ -63,14 +64,14 @@ def test_what_both_libraries_share_is_the_same() -> None:
 
 
 @pytest.mark.parametrize(("module", "name"), CLASSES, ids=[f"{m.product}.{n}" for m, n in CLASSES])
-def test_each_method_has_its_twin(module: make_sync.Module, name: str) -> None:
+def test_each_method_has_its_twin(module: sync_rules.Module, name: str) -> None:
     """With the same parameters, in the same order, with the same defaults; properties are properties."""
     original, twin = pair(module, name)
     missing = []
     for each in dir(original):
         target = _SPECIAL.get(each, each)
         rule = f"{module.product}.{name}.{each}"
-        if (each.startswith("_") and each not in _SPECIAL) or rule in make_sync.LEFT_OUT or rule in _ALIASES:
+        if (each.startswith("_") and each not in _SPECIAL) or rule in sync_rules.LEFT_OUT or rule in _ALIASES:
             continue
         mine, other = getattr(twin, target, None), getattr(original, each)
         if mine is None:
@@ -84,7 +85,7 @@ def test_each_method_has_its_twin(module: make_sync.Module, name: str) -> None:
 
 
 @pytest.mark.parametrize(("module", "name"), FUNCTIONS, ids=[f"{m.product}.{n}" for m, n in FUNCTIONS])
-def test_each_function_has_the_parameters_of_its_twin(module: make_sync.Module, name: str) -> None:
+def test_each_function_has_the_parameters_of_its_twin(module: sync_rules.Module, name: str) -> None:
     """With the same defaults."""
     original, twin = pair(module, name)
     assert shape(twin) == shape(original)
@@ -92,13 +93,13 @@ def test_each_function_has_the_parameters_of_its_twin(module: make_sync.Module, 
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(module, name) for module in make_sync.MODULES for name in module.made],
+    [(module, name) for module in sync_rules.MODULES for name in module.made],
     ids=lambda each: each if isinstance(each, str) else each.product,
 )
-def test_constructors_take_the_same(module: make_sync.Module, name: str) -> None:
-    """And what is said in `make_sync.EXTRA`, after it."""
+def test_constructors_take_the_same(module: sync_rules.Module, name: str) -> None:
+    """And what is said in `sync_rules.EXTRA`, after it."""
     original, twin = pair(module, name)
-    extra = make_sync.EXTRA.get(f"{module.product}.{name}", "").partition(":")[0]
+    extra = sync_rules.EXTRA.get(f"{module.product}.{name}", "").partition(":")[0]
     assert [each for each in shape(twin) if each[0] != extra] == shape(original)
 
 
@@ -109,7 +110,7 @@ def test_no_docstring_speaks_of_awaiting() -> None:
         twin = pair(module, name)[1]
         for attribute in ("__class__", *(each for each in dir(twin) if not each.startswith("_"))):
             text = inspect.getdoc(twin if attribute == "__class__" else getattr(twin, attribute)) or ""
-            if found := make_sync.FOREIGN.search(text):
+            if found := sync_rules.FOREIGN.search(text):
                 foreign.append(f"{name}.{attribute}: {found[0]}")
     assert foreign == []
 
@@ -128,10 +129,10 @@ def test_the_modules_are_what_the_tool_makes() -> None:
 
 def test_a_rule_that_nothing_uses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """So is a docstring that no rule puts right."""
-    monkeypatch.setattr(make_sync, "WORDS", (*make_sync.WORDS, (r"never to be found", "")))
+    monkeypatch.setattr(make_sync, "WORDS", (*sync_rules.WORDS, (r"never to be found", "")))
     with pytest.raises(make_sync.Problem, match="never to be found"):
         make_sync.Maker().make()
-    without = tuple(rule for rule in make_sync.WORDS if "await " not in rule[0])
+    without = tuple(rule for rule in sync_rules.WORDS if "await " not in rule[0])
     monkeypatch.setattr(make_sync, "WORDS", without)
     with pytest.raises(make_sync.Problem, match=r"docstrings:\n[^\n]*await "):
         make_sync.Maker().make()
@@ -139,6 +140,6 @@ def test_a_rule_that_nothing_uses_is_an_error(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_class_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, with its module."""
-    monkeypatch.setattr(make_sync, "MODULES", (make_sync.Module("grpc/stub", "Stubs.", ("NoSuchStub",)),))
+    monkeypatch.setattr(make_sync, "MODULES", (sync_rules.Module("grpc/stub", "Stubs.", ("NoSuchStub",)),))
     with pytest.raises(make_sync.Problem, match=re.escape("wirelane.grpc.stub has no class NoSuchStub")):
         make_sync.Maker().make()

@@ -311,7 +311,8 @@ class Call:
         except CodecError as error:
             # What is no message at all is the fault of a library; what is one, and has a wrong value in it, the caller's.
             wrong_value = error.path or isinstance(error.__cause__, ValueError)
-            code = StatusCode.INVALID_ARGUMENT if wrong_value else StatusCode.INTERNAL
+            malformed = error.incomplete or not wrong_value
+            code = StatusCode.INTERNAL if malformed else StatusCode.INVALID_ARGUMENT
             raise RpcError(code, f"cannot decode the request: {error}") from error
 
     def _decompress(self, data: bytes) -> bytes:
