@@ -28,7 +28,7 @@ test-uvloop: ## all tests, on uvloop
 test-all: ## all tests under each of CPython 3.11, 3.12 and 3.13 that this machine has
 	@tools/test_all.sh 3.11 3.12 3.13
 
-check: ## style, types, layers, generated code, examples
+check: ## style, types, layers, generated code and its types, examples
 	@tools/env.sh dev
 	@.venv/bin/python tools/check.py $(ONLY)
 

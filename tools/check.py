@@ -29,6 +29,7 @@ CHECKS: dict[str, list[str]] = {
     "sync": [PYTHON, "tools/make_sync.py", "--check"],
     "generated": [PYTHON, "-m", "wirelane", *GENERATE, "--check"],
     "examples": [PYTHON, "-m", "pytest", "-q", "tests/examples"],
+    "typing": [PYTHON, "-m", "pytest", "-q", "tests/typing"],
 }
 
 
