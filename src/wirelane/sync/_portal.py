@@ -22,7 +22,7 @@ import sys
 import threading
 from asyncio import _get_running_loop
 from collections import deque
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
@@ -67,6 +67,7 @@ class _Job:
         "context",
         "done",
         "error",
+        "finished",
         "function",
         "keep",
         "keywords",
@@ -92,6 +93,7 @@ class _Job:
         self.error: BaseException | None = None
         self.task: asyncio.Task[Any] | None = None
         self.cancelled = False
+        self.finished = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Call the function; in the loop's thread."""
@@ -106,26 +108,39 @@ class _Job:
         if type(result) in self.keep or not isinstance(result, Awaitable):
             self._finish(result, None)
             return
-        coroutine = result if asyncio.iscoroutine(result) else _wait(result)
-        self.task = loop.create_task(coroutine, context=self.context)
-        self.task.add_done_callback(self._task_done)
+        self.result = result
+        self.task = loop.create_task(self._drive(result), context=self.context)
+
+    async def _drive(self, awaitable: Awaitable[Any]) -> None:
+        # Tells the caller itself: a callback of the task would come a turn of the loop later.
+        try:
+            result = await awaitable
+        except BaseException as error:  # noqa: BLE001  (it is the caller's)
+            self._finish(None, error)
+        else:
+            self._finish(result, None)
 
     def cancel(self) -> None:
         """Cancel the call, or see to it that it never starts; in the loop's thread."""
         self.cancelled = True
-        if self.task is not None:
+        if self.task is None:
+            self._finish(None, asyncio.CancelledError())  # it may never have been handed over
+        else:
+            self.task.add_done_callback(self._ended)
             self.task.cancel()
 
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
-        if task.cancelled():
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not self.finished:
+            # Cancelled before its first step, `_drive` told nobody, and nobody awaited what it was given.
+            if isinstance(self.result, Coroutine):
+                self.result.close()
             self._finish(None, asyncio.CancelledError())
-        else:
-            error = task.exception()
-            self._finish(None if error is not None else task.result(), error)
 
     def _finish(self, result: Any, error: BaseException | None) -> None:
-        self.result, self.error = result, error
-        self.done.release()
+        if not self.finished:
+            self.finished = True
+            self.result, self.error = result, error
+            self.done.release()
 
 
 async def _wait(awaitable: Awaitable[T]) -> T:
