@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -181,6 +183,35 @@ def test_an_interrupt_cancels_the_call_that_is_waited_for(
     assert notes.ended.wait(10)
     assert channel.stats.active == 0
     assert channel.unary(ONE, {"n": 1})["n"] == 1
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # in callbacks of weak references
+def test_interrupts_at_any_moment_leave_nothing_behind(channel: grpc.Channel) -> None:
+    """Wherever they come, in the middle of the way into the loop or back: no call hangs, and none is left."""
+    armed = False
+
+    def handler(*_: object) -> None:
+        nonlocal armed
+        if armed:
+            armed = False
+            raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
+    moments = random.Random(1)
+    try:
+        for _ in range(200):
+            armed = True
+            signal.setitimer(signal.ITIMER_REAL, 0.0001 + moments.random() * 0.002)
+            with contextlib.suppress(Interrupt):
+                while armed:  # what is raised in a callback of the collector goes no further
+                    channel.unary(ONE, {"n": 1})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert channel.unary(ONE, {"n": 2}, timeout=20)["n"] == 2
+    assert channel.stats.active == 0
 
 
 def test_an_interrupted_receive_loses_no_message(channel: grpc.Channel, interrupt: None) -> None:

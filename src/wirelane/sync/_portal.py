@@ -123,6 +123,8 @@ class _Job:
     def cancel(self) -> None:
         """Cancel the call, or see to it that it never starts; in the loop's thread."""
         self.cancelled = True
+        if self.finished:
+            return
         if self.task is None:
             self._finish(None, asyncio.CancelledError())  # it may never have been handed over
         else:
@@ -140,6 +142,8 @@ class _Job:
         if not self.finished:
             self.finished = True
             self.result, self.error = result, error
+            # Freed there, not by the caller: a signal handler that raises while a task is taken out of asyncio's books raises nowhere.
+            self.task = None
             self.done.release()
 
 
@@ -225,7 +229,8 @@ class Portal:
     def _abandon(self, job: _Job) -> None:
         job.cancelled = True
         loop = self._loop
-        if loop is not None and not loop.is_closed():
+        # What is finished was waited for already: the interrupt came between the wait and the return.
+        if not job.finished and loop is not None and not loop.is_closed():
             # The interrupt may have come between `_woken` and the waking.
             loop.call_soon_threadsafe(self._take)
             loop.call_soon_threadsafe(job.cancel)
