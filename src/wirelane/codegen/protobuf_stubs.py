@@ -73,14 +73,18 @@ def _public(model: Model, file: str, here: PyModule) -> list[str]:
     for index in proto.public_dependency:
         imported = model.descriptors.file_proto(proto.dependency[index])
         parts, stem = place_of(imported.name)
-        found = [each.name for each in imported.message_type]
-        found += [each.name for each in imported.enum_type]
-        found += [each.name for each in imported.extension]
-        found += [value.name for enum in imported.enum_type for value in enum.value]
+        found = _names(imported)
         origin = "google.protobuf" if imported.name.startswith(GOOGLE) else here.relative(parts)
         module = f"{origin}{'' if origin.endswith('.') else '.'}{stem}_pb2"
         lines += [f"from {module} import {name} as {name}" for name in sorted(found) if _writable(name)]
     return lines
+
+
+def _names(file: descriptor_pb2.FileDescriptorProto) -> list[str]:
+    """Return what is declared at the top of a file."""
+    declared = (file.message_type, file.enum_type, file.extension)
+    values = [value.name for enum in file.enum_type for value in enum.value]
+    return [each.name for kind in declared for each in kind] + values
 
 
 class _Writer:
@@ -89,7 +93,11 @@ class _Writer:
     def __init__(self, model: Model, file: str) -> None:
         self._model = model
         self._file = file
-        self._proto = model.descriptors.file_proto(file)
+        self._proto = proto = model.descriptors.file_proto(file)
+        # What hides a name of Python from every class of the module.
+        self._top = set(_names(proto))
+        for index in proto.public_dependency:
+            self._top.update(_names(model.descriptors.file_proto(proto.dependency[index])))
         self.google: set[str] = set()
         self.local: dict[tuple[tuple[str, ...], str], str] = {}
 
@@ -127,9 +135,7 @@ class _Writer:
             if _writable(value.name):
                 lines += opened(f"{value.name}: _ClassVar[{nested}]", depth + 1)
                 lines += self._said((*path, 2, index))
-        bases = (
-            f"{'_builtins.' if enum.name == 'int' else ''}int, metaclass=_enum_type_wrapper.EnumTypeWrapper"
-        )
+        bases = "_builtins.int, metaclass=_enum_type_wrapper.EnumTypeWrapper"
         head = [f"class {enum.name}({bases}):"]
         if len(head[0]) + 4 * depth > WIDTH:
             head = [f"class {enum.name}(", f"    {bases}", "):"]
@@ -165,8 +171,12 @@ class _Writer:
                 ]
         descriptor = self._model.message(f"{self._proto.package}.{nested}".removeprefix("."))
         fields = [descriptor.fields_by_number[field.number] for field in message.field]
+        numbers: set[str] = set()
         for index, field in enumerate(fields):
-            lines.append(f"{field.name.upper()}_FIELD_NUMBER: _ClassVar[_builtins.int]")
+            number = f"{field.name.upper()}_FIELD_NUMBER"
+            if number not in numbers:  # "a" and "A" have one
+                lines.append(f"{number}: _ClassVar[_builtins.int]")
+                numbers.add(number)
             if _writable(field.name) and field.name not in _OF_MESSAGES:
                 lines += self._attribute(field, members, nested.count(".") + 1)
                 lines += self._said((*path, 2, index)) if not _is_property(field) else []
@@ -234,15 +244,17 @@ class _Writer:
         one = self._one(field, members)
         if field.message_type is not None:
             more = _INSTEAD.get(field.message_type.full_name)
-            text = "_builtins.str" if "str" in members else "str"
+            text = self._builtin("str", members)
             return " | ".join([*([more] if more else []), one, f"_Mapping[{text}, _Any]"])
         return f"{one} | _builtins.str" if field.enum_type is not None else one
+
+    def _builtin(self, name: str, members: set[str]) -> str:
+        return f"_builtins.{name}" if name in members or name in self._top else name
 
     def _one(self, field: FieldDescriptor, members: set[str]) -> str:
         kind = field.message_type if field.message_type is not None else field.enum_type
         if kind is None:
-            name = _BUILTINS.get(field.type, "int")
-            return f"_builtins.{name}" if name in members else name
+            return self._builtin(_BUILTINS.get(field.type, "int"), members)
         info = self._model.type(kind.full_name)
         if not all(_writable(part) for part in info.nested.split(".")):
             return "_message.Message" if field.message_type is not None else "_builtins.int"

@@ -27,7 +27,10 @@ _FORMS: Final = {
 }
 _OPTIONS: Final = ("timeout", "metadata", "compression", "wait_for_ready")
 # Names of Python in the annotations of the methods: a method of this name would be taken for them.
-_IN_ANNOTATIONS: Final = ("bool", "dict", "float", "str", "abc", "grpc", "typing", "_abc", "_grpc", "_typing")
+_IN_ANNOTATIONS: Final = (
+    *("bool", "dict", "float", "object", "str"),
+    *("abc", "grpc", "typing", "_abc", "_grpc", "_typing"),
+)
 
 
 class Types(Protocol):
@@ -225,9 +228,7 @@ def _base(module: PyModule, service: Service, name: str, methods: Sequence[_Meth
     grpc, abc, typing = module.use("grpc"), module.use("abc"), module.use("typing")
     kind = f"{grpc}.Method[{typing}.Any, {typing}.Any]"
     entries = [f"{method.constant}: self.{method.name}" for method in methods]
-    lines += call(
-        "def __methods__(", ["self"], f") -> {abc}.Mapping[{kind}, {abc}.Callable[..., object]]:", depth=1
-    )
+    lines += signature("__methods__", ["self"], f"{abc}.Mapping[{kind}, {abc}.Callable[..., object]]")
     lines += indent(['"""What the server calls."""', *call("return {", entries, "}", depth=2)])
     return with_docstring([f"class {name}:"], text, lines)
 

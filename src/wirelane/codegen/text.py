@@ -110,7 +110,8 @@ def signature(
     if len(lines[-1]) + 4 * depth > WIDTH:
         first, *others = alternatives(returns)
         if others:
-            lines[-1:] = [") -> (", *indent([first, *others]), f"){end}"]
+            short = len(returns) + 4 * (depth + 1) <= WIDTH
+            lines[-1:] = [") -> (", *indent([returns] if short else [first, *others]), f"){end}"]
         else:
             lines[-1:] = opened(f") -> {returns}{end}", depth)
     return lines
