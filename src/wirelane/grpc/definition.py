@@ -28,6 +28,7 @@ from wirelane.codec.dataclasses import (
     MessageLike,
     MethodSpec,
     ServiceSpec,
+    is_identifier,
     pascal_case,
     reach,
     schema_files,
@@ -172,6 +173,11 @@ class Service:
             raise UsageError(f"name is the name of the method, not {name!r}")
         chosen = name or pascal_case(python_name.strip("_"))
         signature = read_signature(function, chosen, names, blocking=self._blocking)
+        if not is_identifier(chosen):
+            raise UsageError(
+                f"{chosen!r} is no name of a method in a .proto: ASCII letters, digits and _; "
+                '@service.method(name="...") gives another'
+            )
         # Now, not when a server needs it: whoever made the mistake looks here.
         try:
             reach((signature.request, signature.response), names)

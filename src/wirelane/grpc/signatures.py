@@ -13,7 +13,9 @@ the parameter. The rules, for users, are in docs/services.md:
 from __future__ import annotations
 
 import collections.abc
+import copy
 import dataclasses
+import functools
 import inspect
 import sys
 import types
@@ -22,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, get_args, get_origin
 
-from wirelane.codec.dataclasses import is_message_type, strip
+from wirelane.codec.dataclasses import MADE_FOR, is_message_type, strip
 from wirelane.core.method import Cardinality
 from wirelane.errors import UsageError
 
@@ -126,6 +128,8 @@ class _Reader:
         context: str | None = None
         taken: dict[str, Any] = {}
         for parameter in parameters[takes_self:]:
+            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                raise UsageError(f"{self._name}({parameter.name}): parameters are passed by name; drop the /")
             if parameter.name == "context" or self._is_context(parameter):
                 context = self._only_context(context, parameter)
             else:
@@ -204,13 +208,10 @@ class _Reader:
             if is_message_type(bare):
                 return bare, False, False, None, name
         for name in taken:
-            parameter = signature.parameters[name]
             if name in _TAKEN:
                 raise UsageError(
                     f"{self._name}({name}): a stub's methods take {name}= of their own; call it something else"
                 )
-            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-                raise UsageError(f"{self._name}({name}): parameters are passed by name; drop the /")
         fields = [(name, hint, _default(signature.parameters[name])) for name, hint in taken.items()]
         return self._made(fields, "Request"), False, False, tuple(taken), None
 
@@ -250,6 +251,7 @@ class _Reader:
             namespace={
                 "__doc__": "",
                 "__module__": self._function.__module__,
+                MADE_FOR: self._name,
             },
         )
 
@@ -258,7 +260,7 @@ def _default(parameter: inspect.Parameter) -> Any:
     if parameter.default is inspect.Parameter.empty:
         return dataclasses.field()
     default = parameter.default
-    if isinstance(default, (list, dict, set)):
-        # Empty whatever it says, as for a field of a dataclass.
-        return dataclasses.field(default_factory=type(default))
+    if type(default).__hash__ is None:
+        # What dataclasses take for mutable. A copy, so that no call changes what the next one sends.
+        return dataclasses.field(default_factory=functools.partial(copy.deepcopy, default))
     return dataclasses.field(default=default)

@@ -371,3 +371,73 @@ def test_methods_of_a_class_need_an_object() -> None:
     assert service.method_for(Handlers.get) is service.methods["get"]
     with pytest.raises(UsageError, match="is no method of a.B"):
         service.method_for(_blocking)  # type: ignore[arg-type]
+
+
+async def test_a_parameter_may_have_any_default() -> None:
+    """Also one that can be changed: each call sends a copy of what the function says, as it would take it itself."""
+    service = grpc.Service("shop.v1.Orders")
+
+    @service.method
+    async def find(query: Query = Query("all"), sizes: list[int] = [1, 2]) -> str:  # noqa: B006, B008
+        sizes.append(3)
+        return f"{query.id} {sizes}"
+
+    async with (
+        grpc.Server([service]).listen("127.0.0.1:0") as listening,
+        grpc.Channel(str(listening.address)) as channel,
+    ):
+        stub = service.stub(channel)
+        assert [await stub.find(timeout=5.0) for _ in range(2)] == ["all [1, 2, 3]"] * 2
+        assert await stub.find(sizes=[]) == "all [3]"
+
+
+async def _message(request: Query, /) -> Order:
+    return Order(request.id)
+
+
+async def _stream(requests: AsyncIterator[Query], /) -> Empty:
+    return Empty()
+
+
+async def _context(request: Query, context: grpc.Context, /) -> Empty:
+    return Empty()
+
+
+@pytest.mark.parametrize("function", [_message, _stream, _context])
+def test_a_parameter_without_a_name_is_refused(function: Callable[..., Any]) -> None:
+    """The server passes them by name, the request and the context as well."""
+    with pytest.raises(
+        UsageError, match=r"\((request|requests)\): parameters are passed by name; drop the /"
+    ):
+        grpc.Service("shop.v1.Orders").method(function)
+
+
+def test_a_class_called_like_what_is_made_for_a_function_is_refused() -> None:
+    """The error says for which function, and what to write instead."""
+
+    @dataclass
+    class AddRequest:
+        count: int
+
+    async def add(request: AddRequest, more: int) -> None: ...
+
+    with pytest.raises(UsageError) as caught:
+        grpc.Service("shop.v1.Orders").method(add)
+    assert f"would be both what is made for {__name__}.add and {__name__}.test_a_class" in str(caught.value)
+    assert '@service.method(name="...")' in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["été", "__", "_"])
+def test_a_function_whose_name_is_none_for_a_method_is_refused(name: str) -> None:
+    """The error says how to give it one."""
+
+    async def get(request: Query) -> Order:
+        return Order(request.id)
+
+    service = grpc.Service("shop.v1.Orders")
+    with pytest.raises(
+        UsageError, match=r'no name of a method in a \.proto.*@service\.method\(name="\.\.\."\)'
+    ):
+        service.method(_renamed(get, name))
+    service.method(name="Get")(_renamed(get, name))
+    assert _rpcs(service) == ["rpc Get(Query) returns (Order);"]

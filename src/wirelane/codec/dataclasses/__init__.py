@@ -11,18 +11,20 @@
 
 from __future__ import annotations
 
-from wirelane.codec.dataclasses.files import MethodSpec, ServiceSpec, schema_files
+from wirelane.codec.dataclasses.files import MADE_FOR, MethodSpec, ServiceSpec, schema_files
 from wirelane.codec.dataclasses.hints import MessageLike, is_message_type, strip
-from wirelane.codec.dataclasses.names import pascal_case
+from wirelane.codec.dataclasses.names import is_identifier, pascal_case
 from wirelane.codec.dataclasses.options import Field, message
 from wirelane.codec.dataclasses.specs import reach
 from wirelane.codec.dataclasses.wrapped import schema_of, wrapping
 
 __all__ = [
+    "MADE_FOR",
     "Field",
     "MessageLike",
     "MethodSpec",
     "ServiceSpec",
+    "is_identifier",
     "is_message_type",
     "message",
     "pascal_case",

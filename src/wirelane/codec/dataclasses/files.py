@@ -32,7 +32,10 @@ from wirelane.core.method import Cardinality
 from wirelane.errors import UsageError
 from wirelane.schema import wellknown
 
-__all__ = ["MethodSpec", "ServiceSpec", "message_files", "schema_files"]
+__all__ = ["MADE_FOR", "MethodSpec", "ServiceSpec", "message_files", "schema_files"]
+
+MADE_FOR: Final = "__wirelane_made_for__"
+"""The attribute of a class that nobody wrote: the function that it was made for."""
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _Path = tuple[int, ...]
@@ -226,7 +229,7 @@ class _Package:
             other = f"the service {known.name}" if isinstance(known, ServiceSpec) else _where(known)
             raise UsageError(
                 f'"{".".join(filter(None, (self._package, name)))}" would be both {other} and {described}; rename one '
-                'with @grpc.message(name="..."), or put one service into another package'
+                'with @grpc.message(name="...") or @service.method(name="..."), or put one service into another package'
             )
 
     def _place(self, files: Iterable[str]) -> None:
@@ -258,6 +261,9 @@ class _Package:
 
 
 def _where(kind: object) -> str:
+    made_for = vars(kind).get(MADE_FOR) if isinstance(kind, type) else None
+    if made_for is not None:
+        return f"what is made for {kind.__module__}.{made_for}"
     return f"{getattr(kind, '__module__', '?')}.{getattr(kind, '__qualname__', kind)}"
 
 
