@@ -7,6 +7,7 @@ Unicode), `Rules.explain` finds which.
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 from google.protobuf import message_factory
@@ -172,10 +173,11 @@ class _FillSource:
         test = f"{self._source.bind(scalar.exact)}.issuperset(map(type, {values}))"
         if scalar.limit is None:
             return test
-        # NaN is neither less nor more, and goes by the rule.
-        return (
-            f"{test} and (not x or -{scalar.limit!r} <= min({values}) and max({values}) <= {scalar.limit!r})"
-        )
+        within = f"-{scalar.limit!r} <= min({values}) and max({values}) <= {scalar.limit!r}"
+        if self._rules.dialect.is_json:
+            # It has no NaN, which is neither less nor more, and is overlooked behind another number.
+            within += f" and not any(map({self._source.bind(isnan)}, {values}))"
+        return f"{test} and (not x or {within})"
 
     def _fill(self, kind: Descriptor) -> str:
         name = self._fills.get(kind.full_name)

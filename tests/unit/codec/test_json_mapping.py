@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support.codec_support import sample
+from wirelane.codec import Schema
 from wirelane.errors import CodecError
 
 ALL = "protobuf_test_messages.proto3.TestAllTypesProto3"
@@ -306,3 +307,27 @@ def test_structs_nest_as_deep_as_other_protobufs_take_them(levels: int, fits: bo
         else:
             with pytest.raises(CodecError, match="nested more than 100 deep"):
                 read(text)
+
+
+@pytest.mark.parametrize("field", ["repeatedFloat", "repeatedDouble"])
+def test_a_nan_is_found_behind_other_numbers_of_a_list(field: str) -> None:
+    with pytest.raises(CodecError) as caught:
+        NUMBERS.from_json("Numbers", json.loads(f'{{"{field}": [1.5, NaN, 2]}}'))
+    assert caught.value.path == f"{field}[1]"
+    assert NUMBERS.from_json("Numbers", {field: [1.5, "NaN"]}) != {}
+
+
+@pytest.mark.parametrize("field", ["mapFloat", "mapDouble"])
+def test_a_nan_is_found_behind_other_numbers_of_a_map(field: str) -> None:
+    with pytest.raises(CodecError) as caught:
+        NUMBERS.from_json("Numbers", json.loads(f'{{"{field}": {{"a": 1.5, "b": NaN}}}}'))
+    assert caught.value.path == f'{field}["b"]'
+
+
+# Of so few fields that a dict of one is stored by the fast way.
+NUMBERS = Schema.load(
+    """syntax = "proto3"; message Numbers {
+    repeated float repeatedFloat = 1; repeated double repeatedDouble = 2;
+    map<string, float> mapFloat = 3; map<string, double> mapDouble = 4; }""",
+    cache=False,
+)
