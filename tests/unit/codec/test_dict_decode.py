@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +11,7 @@ from google.protobuf import descriptor_pb2
 
 from support.codec_support import ALL_KINDS, demo, sample
 from wirelane.codec import Schema
+from wirelane.codec.source import Source
 from wirelane.errors import CodecError, SchemaError
 
 
@@ -159,6 +161,33 @@ def test_a_message_with_more_members_than_python_nests_statements_decodes() -> N
         message.field.add(name=f"f{number}", number=number, type=3, label=1, oneof_index=0)
     schema = Schema.from_set(descriptor_pb2.FileDescriptorSet(file=[file]))
     assert schema.decode("wide.Wide", schema.encode("wide.Wide", {"f2999": 5})) == {"f2999": 5}
+
+
+def test_the_source_of_a_small_schema_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message of 400 fields of a message of 24 lists of a message of 24 numbers is 10 kB, and 230,000 numbers."""
+    file = descriptor_pb2.FileDescriptorProto(name="grown.proto", package="grown", syntax="proto3")
+    inner, middle, outer = (file.message_type.add(name=name) for name in ("Inner", "Middle", "Outer"))
+    for number in range(1, 25):
+        inner.field.add(name=f"f{number}", number=number, type=5, label=1)
+        middle.field.add(name=f"f{number}", number=number, type=11, label=3, type_name=".grown.Inner")
+    for number in range(1, 401):
+        outer.field.add(name=f"f{number}", number=number, type=11, label=1, type_name=".grown.Middle")
+    schema = Schema.from_set(descriptor_pb2.FileDescriptorSet(file=[file]))
+    made: list[int] = []
+    function = Source.function
+
+    def counted(source: Source, head: str, lines: Iterable[str]) -> Any:
+        kept = list(lines)
+        made.append(sum(map(len, kept)))
+        return function(source, head, kept)
+
+    monkeypatch.setattr(Source, "function", counted)
+    value = {"f400": {"f24": [{"f24": 5}]}}
+    out = schema.decode("grown.Outer", schema.encode("grown.Outer", value))
+    assert out.keys() == {"f400"}
+    assert out["f400"]["f24"][0]["f24"] == 5
+    assert made
+    assert sum(made) < 200_000
 
 
 def chain(length: int) -> Schema:
