@@ -20,6 +20,7 @@ from wirelane.codec.base import MAX_DEPTH, TOO_DEEP, Fault, describe_value, near
 from wirelane.codec.fill_rules import Rules, TypeSource, copy_message
 from wirelane.codec.fill_source import compile_fill
 from wirelane.codec.protobuf import descriptor_of, missing_required
+from wirelane.codec.scalars import check_string
 from wirelane.codec.wellknown import FILLS, WRAPPERS, Fill, fill_wrapper
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ class Encoders:
             raise Fault('an Any needs the full name of its type under "@type"')
         fields = {key: item for key, item in value.items() if key != "@type"}
         name = url.rpartition("/")[2]
-        message.type_url = url if "/" in url or not url else _PREFIX + url
+        try:
+            message.type_url = check_string(url if "/" in url or not url else _PREFIX + url)
+        except Fault as fault:
+            raise fault.at("@type") from None
         found = self.types.find_message(name) if name else None
         if found is None:
             message.value = self._raw_any(url, fields)

@@ -63,6 +63,8 @@ class PoolTypes:
 
     def find_message(self, full_name: str) -> type[Message] | None:
         """The class of a message type, or None where it is unknown."""
+        if not _may_be_name(full_name):
+            return None
         for pool in (self.pool, bundled_pool()):
             try:
                 return message_factory.GetMessageClass(pool.FindMessageTypeByName(full_name))
@@ -75,6 +77,8 @@ class PoolTypes:
 
     def find_extension(self, full_name: str, extended: Descriptor) -> FieldDescriptor | None:
         """The extension of this name of `extended`, or None."""
+        if not _may_be_name(full_name):
+            return None
         try:
             found = self.pool.FindExtensionByName(full_name)
         except KeyError:
@@ -84,6 +88,11 @@ class PoolTypes:
     def extension_names(self, extended: Descriptor) -> list[str]:
         """All known extensions of `extended`."""
         return [field.full_name for field in self.pool.FindAllExtensions(extended)]
+
+
+def _may_be_name(text: str) -> bool:
+    """Whether a pool may be asked for a name: it fails at what is no Unicode, and sees nothing behind a NUL."""
+    return text.isascii() and "\0" not in text
 
 
 class DictCodecs:

@@ -71,7 +71,8 @@ class Rules:
             if self.takes_null(field)
             for name in (field.name, field.json_name)
         )
-        self._fields = descriptor.fields_by_name
+        # A dict of Python's: protobuf's own breaks on keys that are no Unicode, and ends them at a NUL.
+        self._fields = {field.name: field for field in descriptor.fields}
         self._aliases = {
             field.json_name: field.name for field in descriptor.fields if field.json_name != field.name
         }

@@ -80,9 +80,7 @@ def scalar_of(field: FieldDescriptor) -> Scalar:
 
 def _int_check(name: str, low: int, high: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise Fault(f"expected an int for {name}, not {describe_value(value)}")
-        number = index(value)
+        number = _index(value, f"an int for {name}")
         if not low <= number <= high:
             raise Fault(f"{describe_int(number)} is out of range for {name} ({low} to {high})")
         return number
@@ -90,13 +88,25 @@ def _int_check(name: str, low: int, high: int) -> Callable[[Any], int]:
     return check
 
 
-def _check_double(value: Any) -> float:
-    if isinstance(value, bool) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
-        raise Fault(f"expected a number, not {describe_value(value)}")
+def _index(value: Any, expected: str) -> int:
     try:
-        return float(value)
-    except OverflowError:
-        raise Fault(f"{describe_value(value)} is out of range for double") from None
+        if not isinstance(value, bool):
+            return index(value)
+    except (TypeError, ValueError):
+        pass  # not an integer, or none that can be told: an array of several has an __index__, too
+    raise Fault(f"expected {expected}, not {describe_value(value)}")
+
+
+def _check_double(value: Any) -> float:
+    # Only what Python takes for a number: float() takes text.
+    if not isinstance(value, bool) and (hasattr(value, "__float__") or hasattr(value, "__index__")):
+        try:
+            return float(value)
+        except OverflowError:
+            raise Fault(f"{describe_value(value)} is out of range for double") from None
+        except (TypeError, ValueError):
+            pass  # an array of several, a signaling NaN
+    raise Fault(f"expected a number, not {describe_value(value)}")
 
 
 def _check_float(value: Any) -> float:
@@ -145,9 +155,7 @@ def _enum_check(kind: EnumDescriptor) -> Callable[[Any], int]:
             if found is None:
                 raise Fault(f'{kind.full_name} has no value "{value}"{nearest_value(value, numbers)}')
             return found
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise Fault(f"expected a name or number of {kind.full_name}, not {describe_value(value)}")
-        number = index(value)
+        number = _index(value, f"a name or number of {kind.full_name}")
         if closed and number not in known:
             raise Fault(f"{kind.full_name} is closed and has no value {describe_int(number)}")
         if not -(2**31) <= number < 2**31:

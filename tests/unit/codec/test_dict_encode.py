@@ -6,6 +6,7 @@ import enum
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -367,3 +368,41 @@ def test_values_too_large_to_be_shown_are_refused_all_the_same() -> None:
     assert len(str(refuse({"f_string": [huge]}))) < 300
     assert len(str(refuse({"f_int32": "x" * 10**6}))) < 300
     assert refuse({"f_int32s": [1, huge]}).path == "f_int32s[1]"
+
+
+class Several:
+    """What arrays of more than one element say when they are asked for a number."""
+
+    def __index__(self) -> int:
+        raise TypeError("only arrays of one element convert")
+
+    def __float__(self) -> float:
+        raise TypeError("only arrays of one element convert")
+
+
+@pytest.mark.parametrize("field", ["f_int32", "f_uint64", "f_float", "f_double", "f_enum", "int64_wrapper"])
+@pytest.mark.parametrize(
+    "value", [int, float, Several(), Decimal("sNaN")], ids=["int", "float", "array", "signal"]
+)
+def test_what_has_the_methods_of_a_number_and_is_none_is_refused(field: str, value: object) -> None:
+    assert refuse({field: value}).path == field
+    assert refuse({"f_child": {field: value}}).path == f"f_child.{field}"
+
+
+@pytest.mark.parametrize("key", ["\ud800", "[\ud800]", "f_int32\0", "f_int32\ud800", "[wirelane\0]"])
+def test_a_key_that_no_name_can_be_is_an_unknown_field(key: str) -> None:
+    for value in (
+        {key: 1},
+        {"f_int32": 1, key: 1},
+        {"f_child": {key: 1}},
+        {"any": {"@type": ALL_KINDS, key: 1}},
+    ):
+        assert "has no field" in refuse(value).message
+    with pytest.raises(CodecError, match="has no field"):
+        demo().from_json(ALL_KINDS, {key: 1})
+
+
+@pytest.mark.parametrize("url", ["\ud800", "x/\ud800", "\ud800/x", f"\ud800/{ALL_KINDS}"])
+def test_a_type_that_is_no_unicode_is_refused_in_an_any(url: str) -> None:
+    assert refuse({"any": {"@type": url}}).path == "any.@type"
+    assert refuse({"@type": url, "value": b""}, name="google.protobuf.Any").path == "@type"
