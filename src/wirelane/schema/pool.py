@@ -7,7 +7,7 @@ nothing is registered globally. Objects are immutable: threads and event loops m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import (
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from wirelane.schema.descriptions import Description
 
 __all__ = ["Descriptors", "MethodInfo"]
+
+_NOT_FOUND: Final = (KeyError, TypeError)
+"""What a pool raises for a name that it has not; the latter for one that is no Unicode, as from a command line."""
 
 
 class Descriptors:
@@ -177,12 +180,12 @@ class Descriptors:
         name = symbol.removeprefix(".").replace("/", ".")
         try:
             return self._pool.FindFileContainingSymbol(name).name
-        except KeyError:
+        except _NOT_FOUND:
             pass
         # The runtime does not count methods among its symbols.
         service, _, method = name.rpartition(".")
         owner = self._service_table().get(service)
-        if owner is None or method not in owner.methods_by_name:
+        if owner is None or not _has_method(owner, method):
             raise UsageError(self._unknown("symbol", name, self._symbol_table()))
         return owner.file.name
 
@@ -302,7 +305,7 @@ class Descriptors:
         """
         try:
             return self._pool.FindMessageTypeByName(full_name.removeprefix("."))
-        except KeyError:
+        except _NOT_FOUND:
             messages = [name for name, kind in self._symbol_table().items() if kind == "message"]
             raise UsageError(self._unknown("message", full_name, messages)) from None
 
@@ -314,7 +317,7 @@ class Descriptors:
         """
         try:
             return self._pool.FindEnumTypeByName(full_name.removeprefix("."))
-        except KeyError:
+        except _NOT_FOUND:
             enums = [name for name, kind in self._symbol_table().items() if kind == "enum"]
             raise UsageError(self._unknown("enum", full_name, enums)) from None
 
@@ -352,7 +355,7 @@ class Descriptors:
             return "method", self.find_method(text).full_name
         try:
             return "message", self._pool.FindMessageTypeByName(text).full_name
-        except KeyError:
+        except _NOT_FOUND:
             pass
         found = by_suffix(text, table)
         if len(found) == 1:
@@ -367,7 +370,7 @@ class Descriptors:
         service, _, method = text.rpartition(".")
         table = self._service_table()
         owners = [service] if service in table else by_suffix(service, table) if service else []
-        return len(owners) == 1 and method in table[owners[0]].methods_by_name
+        return len(owners) == 1 and _has_method(table[owners[0]], method)
 
     # ------------------------------------------------------------------------------------ for people
 
@@ -405,3 +408,8 @@ class Descriptors:
         self, kind: str, name: str, names: Mapping[str, object] | tuple[str, ...] | list[str]
     ) -> str:
         return f'no {kind} "{name}" in {self._origin}{did_you_mean(name, list(names))}'
+
+
+def _has_method(service: ServiceDescriptor, name: str) -> bool:
+    # Looking a name that is no Unicode up in protobuf's own mapping leaves the interpreter with an error that nobody raised.
+    return any(method.name == name for method in service.methods)

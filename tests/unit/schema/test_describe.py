@@ -209,6 +209,20 @@ def test_unknown_symbols_name_the_nearest(orders: Descriptors, symbol: str) -> N
         orders.describe(symbol)
 
 
+@pytest.mark.parametrize("symbol", ["\udcff", "shop.v1.\udcff", "shop.v1.Orders/\udcff", "\udcff/Place"])
+def test_a_name_that_is_no_unicode_is_unknown(orders: Descriptors, symbol: str) -> None:
+    for find in (
+        orders.describe,
+        orders.template,
+        orders.proto_text,
+        orders.message_descriptor,
+        orders.enum_descriptor,
+        orders.file_containing_symbol,
+    ):
+        with pytest.raises(UsageError):
+            find(symbol)
+
+
 ANNOTATED = """\
 syntax = "proto2";
 package shop;
