@@ -185,3 +185,8 @@ def test_the_help_shows_examples() -> None:
     done = wirelane("generate", "--help")
     assert done.code == 0
     assert "wirelane generate protos/ --out src/app/rpc --check" in done.out
+
+
+def test_an_empty_directory_name_is_not_the_current_one() -> None:
+    """As from a variable that was not set: nothing there is taken for what was written before."""
+    wirelane("generate", SUMMATOR, "--out", "", "--dry-run").failed(2, "--out is empty")

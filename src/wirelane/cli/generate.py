@@ -104,6 +104,8 @@ def command(
 
     if check and dry_run:
         raise UsageError("--check and --dry-run both write nothing: give one of them")
+    if not out:
+        raise UsageError("--out is empty: give it a directory")
     settings = Settings(messages=Messages(messages), services=services, sync=sync)
     log = Log(verbose=verbose)
     request = _request(sources, schema, connection, headers, log)

@@ -1,8 +1,8 @@
 """Generated files in a directory: what would change, and changing it.
 
 The directory belongs to one command: files of ours in it that are no longer made are stale and go. Ours are those that
-begin with our header. What somebody else wrote is not touched, unless it is empty (an `__init__.py` that was made by hand) or
-force is used.
+begin with our header; what is below a `py.typed` further down is the tree of another command. What somebody else wrote is
+not touched, unless it is empty (an `__init__.py` that was made by hand) or force is used.
 
 Writing is all or nothing as far as a file system lets it: every file is written beside its place first, and only when
 all are there do they take their places, each in one step.
@@ -57,8 +57,9 @@ def compare(root: Path, files: Sequence[GeneratedFile]) -> Changes:
         UsageError: It is no directory.
         OSError: Something cannot be read.
     """
-    if root.exists() and not root.is_dir():
-        raise UsageError(f"{root} is no directory")
+    there = next((each for each in (root, *root.parents) if each.exists()), None)
+    if there is not None and not there.is_dir():
+        raise UsageError(f"{there} is no directory")
     found: dict[str, list[str]] = {name: [] for name in ("missing", "differing", "foreign", "unchanged")}
     for file in files:
         found[_state(root / file.path, file.text.encode())].append(file.path)
@@ -92,6 +93,9 @@ def _is_plain(content: bytes) -> bool:
 
 def _ours_in(root: Path) -> Iterator[str]:
     for current, directories, names in os.walk(root):
+        if "py.typed" in names and Path(current) != root:
+            directories.clear()  # the root of another tree, which another command wrote
+            continue
         directories[:] = sorted(
             name for name in directories if not name.startswith(".") and name != "__pycache__"
         )
@@ -121,12 +125,16 @@ def write(
         progress: Told how many of how many files were written.
 
     Raises:
-        UsageError: Somebody else's files are in the way; nothing was changed.
+        UsageError: Somebody else's files are in the way, or something that cannot be replaced; nothing was changed.
         OSError: Something cannot be written. Before the first file took its place, nothing was changed.
     """
     if changes.foreign and not force:
         shown = ", ".join(changes.foreign[:5]) + (", ..." if len(changes.foreign) > 5 else "")
         raise UsageError(f"{shown} in {root} was not written by wirelane generate; move it, or use --force")
+    for foreign in changes.foreign:
+        in_the_way = _no_file(root, foreign)
+        if in_the_way is not None:
+            raise UsageError(f"{in_the_way} is in the way of {root / foreign}; move it")
     wanted = {*changes.missing, *changes.differing, *changes.foreign}
     placed: list[tuple[Path, Path]] = []
     made: list[Path] = []
@@ -152,6 +160,14 @@ def write(
         path = root / stale
         path.unlink(missing_ok=True)
         _remove_empty(path.parent, root)
+
+
+def _no_file(root: Path, name: str) -> Path | None:
+    """Return what keeps a file from its place: a directory there, or a file in place of a directory above."""
+    path = root / name
+    if path.is_dir():
+        return path
+    return next((each for each in path.parents if root in each.parents and each.is_file()), None)
 
 
 def _make_directories(directory: Path) -> list[Path]:

@@ -101,3 +101,26 @@ def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(UsageError, match="is no directory"):
         compare(tmp_path / "out", made(a="1"))
+    with pytest.raises(UsageError, match="out is no directory"):
+        compare(tmp_path / "out" / "further" / "down", made(a="1"))
+
+
+def test_the_tree_of_another_command_below_stays(tmp_path: Path) -> None:
+    inner = [*made(a="1", b__c="2"), GeneratedFile("py.typed", "")]
+    put(tmp_path / "inner", inner)
+    put(tmp_path, [*made(a="1", old="2"), GeneratedFile("py.typed", "")])
+    outer = [*made(a="1"), GeneratedFile("py.typed", "")]
+    assert compare(tmp_path, outer).stale == ("old.py",)
+    put(tmp_path, outer)
+    assert not compare(tmp_path / "inner", inner)
+    assert not compare(tmp_path, outer)
+
+
+@pytest.mark.parametrize("place", ["a.py/is/a/directory", "b"])
+def test_what_cannot_be_replaced_is_told_also_with_force(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text("somebody's")
+    before = content(tmp_path)
+    with pytest.raises(UsageError, match=r"(a\.py|b) is in the way of .*(a|c)\.py; move it"):
+        put(tmp_path, made(a="1", b__c="2"), force=True)
+    assert content(tmp_path) == before
