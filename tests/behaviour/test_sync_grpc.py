@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -214,6 +215,30 @@ def test_interrupts_at_any_moment_leave_nothing_behind(channel: grpc.Channel) ->
     assert channel.stats.active == 0
 
 
+def test_a_message_that_comes_while_the_outbox_runs_empty_is_sent(channel: grpc.Channel) -> None:
+    """Between the last look into it and the end of the task that empties it."""
+
+    class Late(deque[tuple[bytes, bool]]):
+        late: tuple[bytes, bool] | None = None
+
+        def __len__(self) -> int:
+            found, late = super().__len__(), self.late
+            if not found and late is not None and threading.current_thread() is not threading.main_thread():
+                self.late = None
+                self.append(late)
+            return found
+
+    with channel.client_stream(UP) as stream:
+        outbox = stream._outbox
+        outbox._waiting = waiting = Late()
+        waiting.late = outbox._call._pack({"text": "late"}, None)
+        stream.send({"text": "first"})
+        while waiting.late is not None:
+            threading.Event().wait(0.001)
+        stream.send({"text": "last"})
+        assert stream.finish()["text"] == "first,late,last"
+
+
 def test_an_interrupted_receive_loses_no_message(channel: grpc.Channel, interrupt: None) -> None:
     """The stream goes on after it."""
     with channel.bidi_stream(BOTH) as stream:
@@ -289,6 +314,11 @@ def test_a_forked_child_has_a_loop_of_its_own(served: tuple[str, BlockingNotes])
                 stream.receive()
             except UsageError as error:
                 print(error, flush=True)
+            try:
+                stream.send({{"n": 66}})
+            except UsageError as error:
+                print("sending:", error, flush=True)
+            stream.__exit__(None, None, None)
             sys.exit(0)
         assert os.waitpid(child, 0)[1] == 0
         stream.send({{"n": 1}})
@@ -298,6 +328,7 @@ def test_a_forked_child_has_a_loop_of_its_own(served: tuple[str, BlockingNotes])
     done = run_script(script, served[0])
     assert done.returncode == 0, done.stderr
     assert "before os.fork()" in done.stdout
+    assert "sending: this BidiStreamCall was opened before os.fork()" in done.stdout
     assert "parent 3 1" in done.stdout
     assert done.stderr == ""
 

@@ -45,7 +45,7 @@ class Facade:
     def _adopt(self, inner: Any) -> None:
         self._inner = inner
         _living.add(self)
-        if hasattr(inner, "close"):
+        if hasattr(type(inner), "close"):
             current().adopt(self)
 
     def _remake(self) -> Any:
@@ -77,11 +77,14 @@ class _Parents:
         self._what = what
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):
+        if name.startswith("__") and name not in ("__aenter__", "__anext__"):
             raise AttributeError(name)
         raise UsageError(
             f"this {self._what} was opened before os.fork(), by the parent: open another one here"
         )
+
+    async def __aexit__(self, *error: object) -> None:
+        """Nothing: the parent leaves its block itself."""
 
     def __repr__(self) -> str:
         return f"<{self._what} of the parent process>"
@@ -126,11 +129,7 @@ def open_now(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 def _after_fork() -> None:
     for facade in list(_living):
         abandon(facade._inner)
-        again = facade._remake()
-        if again is None:
-            facade._inner = _Parents(type(facade).__name__)
-        else:
-            facade._adopt(again)
+        facade._adopt(facade._remake() or _Parents(type(facade).__name__))
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -33,6 +33,7 @@ from wirelane.errors import ClosedError, UsageError
 __all__ = [
     "CANCEL_GRACE",
     "EXIT_GRACE",
+    "Bell",
     "Portal",
     "Shell",
     "abandon",
@@ -151,6 +152,31 @@ async def _wait(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
+class Bell:
+    """Wakes the loop once for all that comes before it has looked: each wake-up is a system call.
+
+    What is to be seen is put there before `ring`, and looked at after `answer`. An interrupt anywhere in `ring` costs a wake-up too
+    many at most, where a flag would stay up, and nobody would ever wake the loop again.
+    """
+
+    __slots__ = ("_answers", "_rung")
+
+    def __init__(self) -> None:
+        self._answers = 0
+        self._rung = -1
+
+    def ring(self, wake: Callable[[Callable[[], None]], object], look: Callable[[], None]) -> None:
+        """Call `wake(look)`, unless that was done since the last answer; in any thread."""
+        answers = self._answers
+        if self._rung != answers:
+            wake(look)
+            self._rung = answers
+
+    def answer(self) -> None:
+        """Say that the loop looks now; in the loop's thread."""
+        self._answers += 1
+
+
 class Portal:
     """An event loop in a thread of its own, and a queue of calls into it. Threads share it."""
 
@@ -159,7 +185,7 @@ class Portal:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._waiting: deque[_Job] = deque()
-        self._woken = False
+        self._bell = Bell()
         self._closing = False
         self._open: WeakSet[Shell] = WeakSet()
 
@@ -212,15 +238,11 @@ class Portal:
 
     def _submit(self, job: _Job) -> None:
         self._waiting.append(job)
-        if not self._woken:
-            # Others that come before the loop has looked need not wake it again: that is a system call each.
-            self._woken = True
-            assert self._loop is not None
-            self._loop.call_soon_threadsafe(self._take)
+        assert self._loop is not None
+        self._bell.ring(self._loop.call_soon_threadsafe, self._take)
 
     def _take(self) -> None:
-        # In this order: what is appended from now on wakes the loop again.
-        self._woken = False
+        self._bell.answer()
         waiting, loop = self._waiting, self._loop
         assert loop is not None
         while waiting:
@@ -231,7 +253,7 @@ class Portal:
         loop = self._loop
         # What is finished was waited for already: the interrupt came between the wait and the return.
         if not job.finished and loop is not None and not loop.is_closed():
-            # The interrupt may have come between `_woken` and the waking.
+            # The interrupt may have come between the queue and the bell.
             loop.call_soon_threadsafe(self._take)
             loop.call_soon_threadsafe(job.cancel)
             job.done.acquire(timeout=CANCEL_GRACE)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 from wirelane.core.deadline import Deadline
 from wirelane.errors import RpcError, UsageError
 from wirelane.sync._facade import Facade
-from wirelane.sync._portal import call, current, run
+from wirelane.sync._portal import Bell, call, current, run
 
 if TYPE_CHECKING:
     from wirelane.sync.grpc.streams import ClientStreamCall as SyncClientStreamCall
@@ -196,13 +196,13 @@ def send_all(stream: SyncClientStreamCall[Req, Res], messages: Iterable[Req]) ->
 class _Outbox:
     """Messages that were accepted and are not sent yet. Filled by any thread, emptied by a task in the loop."""
 
-    __slots__ = ("_broken", "_call", "_posted", "_size", "_task", "_waiting")
+    __slots__ = ("_bell", "_broken", "_call", "_size", "_task", "_waiting")
 
     def __init__(self, call: Any) -> None:
         self._call = call
         self._waiting: deque[tuple[bytes, bool]] = deque()
         self._size = 0
-        self._posted = False
+        self._bell = Bell()
         self._task: asyncio.Task[None] | None = None
         self._broken = False
 
@@ -217,9 +217,8 @@ class _Outbox:
         self._size += len(packed[0])
         if self._size > OUTBOX or len(self._waiting) > BATCH:
             run(self._flushed)
-        elif not self._posted:
-            self._posted = True
-            current().post(self._flush)
+        else:
+            self._bell.ring(current().post, self._flush)
         return True
 
     async def then(self, function: Callable[[], Awaitable[T]]) -> T:
@@ -234,7 +233,7 @@ class _Outbox:
             await asyncio.wait((self._task,))
 
     def _flush(self) -> None:
-        self._posted = False  # first: what comes from now on is seen by the task, or posts again
+        self._bell.answer()
         if self._task is None and self._waiting:
             self._task = asyncio.get_running_loop().create_task(self._empty())
 
@@ -245,11 +244,15 @@ class _Outbox:
                 payload, compressed = waiting.popleft()
                 self._size -= len(payload)
                 if not await inner._push(payload, compressed):
+                    self._broken = True
                     break
-        except RpcError:
-            pass  # the call has ended, and tells so to whoever asks it for something next
+        except BaseException as error:
+            self._broken = True
+            if not isinstance(error, RpcError):
+                raise
+            # The call has ended, and tells so to whoever asks it for something next.
         finally:
-            self._broken = bool(waiting) or inner.status is not None
-            waiting.clear()
+            if self._broken:
+                waiting.clear()  # else a message that came just now is not to be lost: its sender has rung
             self._size = 0  # what several threads add to is not exact
             self._task = None
