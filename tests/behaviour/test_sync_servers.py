@@ -330,3 +330,52 @@ def test_a_second_signal_stops_at_once(process: tuple[subprocess.Popen[str], str
         assert reply.exception(20) is not None
     out, _ = server.communicate(timeout=30)
     assert out == "over CLOSED True\n"
+
+
+FORK = """
+    import os, sys
+    from support.client_support import SERVICE, note_schema
+    from wirelane.sync import grpc, tcp
+    notes = grpc.Server(schema=note_schema())
+
+    @notes.method(f"{SERVICE}/One")
+    def one(request):
+        return request
+
+    def echo(connection):
+        for line in connection.lines():
+            connection.send_line(line)
+
+    lines = tcp.Server(echo, threads=1)
+
+    def use(who):
+        with lines.listen("127.0.0.1:0") as listening:
+            print(who, tcp.request(f"127.0.0.1:{listening.port}", "hi\\n", timeout=20), flush=True)
+        with notes.listen("127.0.0.1:0") as listening:
+            with grpc.connect(f"127.0.0.1:{listening.port}", schema=note_schema()) as channel:
+                print(who, channel.unary(f"{SERVICE}/One", {"n": 5}, timeout=20)["n"], flush=True)
+
+    use("parent")
+    child = os.fork()
+    if child == 0:
+        try:
+            use("child")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_servers_made_before_a_fork_serve_in_the_child() -> None:
+    """With the handlers they were given, and with threads of the child's."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FORK)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout.splitlines() == ["parent b'hi\\n'", "parent 5", "child b'hi\\n'", "child 5"], (
+        done.stderr
+    )

@@ -98,6 +98,8 @@ class Feed(AsyncGenerator[Any, None]):
     def _run(self) -> None:
         iterator: Any = None
         try:
+            if self._is_stopped():
+                return  # nobody wants it any more: a generator that was not begun is not
             iterator = iter(self._items)
             for item in iterator:
                 if not self._give(item):
@@ -109,6 +111,9 @@ class Feed(AsyncGenerator[Any, None]):
         finally:
             self._finished = True
             self._wake()
+
+    def _is_stopped(self) -> bool:
+        return self._stopped  # by another thread, perhaps a moment later
 
     def _give(self, item: Any) -> bool:
         """Hand an item over, and wait for room; False if nobody wants more."""

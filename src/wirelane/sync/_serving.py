@@ -1,7 +1,7 @@
 """Servers whose handlers block: each call runs in a thread of the server's.
 
 A handler is a function, and for a method that streams replies a generator, or a function that returns an iterable. A client's
-messages come as an iterator, by the batch. A handler that is `async def` runs in the loop as it is.
+messages come as an iterator, one by one. A handler that is `async def` runs in the loop as it is.
 
 When a call is over for its client (cancelled, or too late), the handler's next read raises, `context.cancelled` is true, and a generator
 is closed at its next `yield`; a thread that does none of these goes on to its end.
@@ -44,6 +44,13 @@ class BlockingServer(AsyncServer):
         self._threads = Threads(threads)
         self._adapt = self._awaitable
         super().__init__(services, **settings)
+
+    def take_over(self, other: AsyncServer) -> None:
+        """Serve what another server has handlers for, too."""
+        self._schema = self._schema or other._schema
+        for path, route in other._router.routes.items():
+            if path not in self._router.routes:
+                self._add(route)
 
     def _route(self, method: object, function: Callable[..., object]) -> Any:
         return super()._route(method, self._awaitable(method, function))
@@ -134,6 +141,12 @@ class ServerFacade(Made):
     def _adopt(self, inner: Any) -> None:
         super()._adopt(inner)
         self._stopped = threading.Event()
+
+    def _remake(self) -> Any:
+        made = super()._remake()
+        if isinstance(made, BlockingServer):
+            made.take_over(self._inner)  # what was registered since it was made is not lost by the fork
+        return made
 
     @property
     def limits(self) -> Limits:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import wraps
-from queue import Empty, SimpleQueue
 from typing import Any, Final
+from weakref import WeakSet
 
 from wirelane.errors import UsageError
 from wirelane.sync._facade import wrap
@@ -43,8 +45,12 @@ class Threads:
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise UsageError(f"threads is a number from 1 up, not {most!r}")
         self._most = most
-        self._work: SimpleQueue[Work] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._reset()
+        _all.add(self)
+
+    def _reset(self) -> None:
+        self._work: deque[Work] = deque()
+        self._wanted = threading.Condition(threading.Lock())
         self._count = 0
         self._idle = 0
 
@@ -53,9 +59,14 @@ class Threads:
 
     def submit(self, work: Work) -> None:
         """Do something, which must not raise, as soon as there is a thread for it."""
-        with self._lock:
-            self._work.put(work)
-            if self._idle >= self._work.qsize() or self._count >= self._most:
+        with self._wanted:
+            self._work.append(work)
+            if self._idle >= len(
+                self._work
+            ):  # woken threads count as idle, and their work as waiting, until they take it
+                self._wanted.notify()
+                return
+            if self._count >= self._most:
                 return
             self._count += 1
         threading.Thread(target=self._run, name="wirelane.sync: handler", daemon=True).start()
@@ -90,19 +101,14 @@ class Threads:
 
     def _run(self) -> None:
         while True:
-            with self._lock:
+            with self._wanted:
                 self._idle += 1
-            try:
-                work = self._work.get(timeout=_IDLE)
-            except Empty:
-                with self._lock:
-                    self._idle -= 1
-                    if self._work.empty():  # nothing since then
-                        self._count -= 1
-                        return
-                continue
-            with self._lock:
+                self._wanted.wait_for(self._work.__len__, timeout=_IDLE)
                 self._idle -= 1
+                if not self._work:
+                    self._count -= 1
+                    return
+                work = self._work.popleft()
             work()
             del work  # what it holds is not kept until the next
 
@@ -116,6 +122,7 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_exception(error)
 
 
+_all: WeakSet[Threads] = WeakSet()
 _shared = Threads()
 
 
@@ -129,3 +136,11 @@ def in_thread(function: Any, threads: Threads | None = None) -> Any:
         return await (threads or _shared).call(function, *map(wrap, arguments))
 
     return call
+
+
+def _after_fork() -> None:
+    for threads in list(_all):
+        threads._reset()  # they, and what they were to do, are the parent's
+
+
+os.register_at_fork(after_in_child=_after_fork)
