@@ -110,8 +110,8 @@ class Descriptors:
         try:
             self._pool.FindFileContainingSymbol(f"{file.package}.{file.message_type[0].name}")
         except KeyError:
-            # Somebody who ships the same types under another file name has the say; nobody does so here.
-            self._pool.AddSerializedFile(content)
+            # Somebody who ships the same types under another file name has the say; nobody does so here, or not of all.
+            linking.build(self._pool, name, content)
             self._bytes[name] = content
 
     def __repr__(self) -> str:

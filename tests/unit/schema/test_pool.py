@@ -271,3 +271,10 @@ class TestSymbols:
         for thread in threads:
             thread.join()
         assert wrong == []
+
+
+def test_a_file_with_some_of_the_well_known_types_under_another_name_is_a_schema_error() -> None:
+    file = descriptor_pb2.FileDescriptorProto(name="mine.proto", package="google.protobuf", syntax="proto3")
+    file.message_type.add(name="BoolValue")
+    with pytest.raises(SchemaError, match=r"duplicate symbol 'google\.protobuf\.BoolValue'"):
+        Descriptors.from_set(descriptor_pb2.FileDescriptorSet(file=[file]))
