@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 
 from wirelane.core.limits import Limits
 from wirelane.core.method import split_method
-from wirelane.errors import UsageError
+from wirelane.errors import SchemaError, UsageError
 from wirelane.schema import linking, wellknown
 from wirelane.schema.comments import Comments
 from wirelane.schema.methods import MethodInfo
@@ -104,12 +104,13 @@ class Descriptors:
     def _add_unless_defined(self, name: str) -> None:
         content = wellknown.file_bytes(name)
         assert content is not None
-        if name in self._bytes:
-            return
         file = descriptor_pb2.FileDescriptorProto.FromString(content)
         try:
-            self._pool.FindFileContainingSymbol(f"{file.package}.{file.message_type[0].name}")
+            for message in file.message_type:
+                _check_alike(message, self._pool.FindMessageTypeByName(f"{file.package}.{message.name}"))
         except KeyError:
+            if name in self._bytes:
+                return
             # Somebody who ships the same types under another file name has the say; nobody does so here, or not of all.
             linking.build(self._pool, name, content)
             self._bytes[name] = content
@@ -413,3 +414,17 @@ class Descriptors:
 def _has_method(service: ServiceDescriptor, name: str) -> bool:
     # Looking a name that is no Unicode up in protobuf's own mapping leaves the interpreter with an error that nobody raised.
     return any(method.name == name for method in service.methods)
+
+
+def _check_alike(known: descriptor_pb2.DescriptorProto, found: Descriptor) -> None:
+    # Their fields are read and written by name; all of them have been there from the beginning.
+    for field in known.field:
+        other = found.fields_by_number.get(field.number)
+        if other is None or (other.name, other.type, other.is_repeated) != (
+            field.name,
+            field.type,
+            field.label == field.LABEL_REPEATED,
+        ):
+            raise SchemaError(
+                f'{found.full_name} is not the well-known type: it lacks "{field.name}"', file=found.file.name
+            )

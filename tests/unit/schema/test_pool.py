@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
@@ -277,4 +278,16 @@ def test_a_file_with_some_of_the_well_known_types_under_another_name_is_a_schema
     file = descriptor_pb2.FileDescriptorProto(name="mine.proto", package="google.protobuf", syntax="proto3")
     file.message_type.add(name="BoolValue")
     with pytest.raises(SchemaError, match=r"duplicate symbol 'google\.protobuf\.BoolValue'"):
+        Descriptors.from_set(descriptor_pb2.FileDescriptorSet(file=[file]))
+
+
+@pytest.mark.parametrize("file_name", ["mine.proto", "google/protobuf/timestamp.proto"])
+@pytest.mark.parametrize(("name", "kind", "label"), [("sec", 3, 1), ("seconds", 9, 1), ("seconds", 3, 3)])
+def test_a_well_known_type_with_other_fields_is_a_schema_error(
+    file_name: str, name: str, kind: Any, label: Any
+) -> None:
+    file = descriptor_pb2.FileDescriptorProto(name=file_name, package="google.protobuf", syntax="proto3")
+    field = file.message_type.add(name="Timestamp").field.add(name=name, number=1)
+    field.type, field.label = kind, label
+    with pytest.raises(SchemaError, match=r"Timestamp is not the well-known type: it lacks \"seconds\""):
         Descriptors.from_set(descriptor_pb2.FileDescriptorSet(file=[file]))
