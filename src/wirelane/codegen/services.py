@@ -107,7 +107,8 @@ def _methods(module: PyModule, service: Service, types: Types) -> list[_Method]:
         _Method(
             rpc,
             name,
-            module.scope.take(f"_{snake_case(service.name)}_{name}".upper()),
+            # Two underscores in front would be mangled in the classes that use it.
+            module.scope.take(f"_{snake_case(service.name).lstrip('_')}_{name.lstrip('_')}".upper()),
             *reference,
             optional=types.is_empty(rpc.input),
         )

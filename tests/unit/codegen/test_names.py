@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import importlib
 import keyword
+from pathlib import Path
 
 import betterproto2
 import pytest
@@ -11,6 +13,7 @@ from betterproto2_compiler.compile.naming import pythonize_class_name, pythonize
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.codegen_support import files_of, imported
 from wirelane import SchemaError
 from wirelane.codegen import names
 
@@ -96,3 +99,12 @@ def test_the_second_of_two_equal_names_is_told_apart() -> None:
         "b_",
         "taken_",
     ]
+
+
+@pytest.mark.parametrize("name", ["_Hidden", "__hidden", "_hidden_"])
+def test_a_service_with_underscores_in_front_can_be_served(tmp_path: Path, name: str) -> None:
+    text = f'syntax = "proto3"; package p; message M {{}} service {name} {{ rpc _Go(M) returns (M); }}'
+    (tmp_path / "a.proto").write_text(text)
+    with imported(tmp_path, "underscores", files_of(tmp_path / "a.proto", "none")):
+        base = getattr(importlib.import_module("underscores.p"), f"{name}Base")
+        assert [method.path for method in base().__methods__()] == [f"/p.{name}/_Go"]
