@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from wirelane.schema.pool import Descriptors
 
 __all__ = ["Scope"]
+
+# What the compiler takes for something else where the name of a type may stand.
+_WORDS: Final = frozenset(
+    [
+        "double",
+        "float",
+        "int32",
+        "int64",
+        "uint32",
+        "uint64",
+        "sint32",
+        "sint64",
+        "fixed32",
+        "fixed64",
+        "sfixed32",
+        "sfixed64",
+        "bool",
+        "string",
+        "bytes",
+        "enum",
+        "export",
+        "extend",
+        "extensions",
+        "group",
+        "local",
+        "map",
+        "message",
+        "oneof",
+        "option",
+        "optional",
+        "repeated",
+        "required",
+        "reserved",
+        "rpc",
+        "stream",
+    ]
+)
 
 
 class Scope:
@@ -41,7 +78,7 @@ class Scope:
         package = self._package_length(target)
         cuts = [kept for kept in range(common, 0, -1) if kept >= package]
         for kept in (*cuts, 0):
-            if self._finds(parts[kept], scope) == ".".join(parts[: kept + 1]):
+            if parts[kept] not in _WORDS and self._finds(parts[kept], scope) == ".".join(parts[: kept + 1]):
                 return ".".join(parts[kept:])
         return "." + target
 
