@@ -23,7 +23,7 @@ CHECKS: dict[str, list[str]] = {
     "style": [PYTHON, "-m", "ruff", "check", "."],
     "format": [PYTHON, "-m", "ruff", "format", "--check", "."],
     "mypy": [PYTHON, "-m", "mypy"],
-    "pyright": [PYTHON, "-m", "pyright", "--pythonpath", PYTHON],
+    "pyright": [PYTHON, "-m", "pyright", "--project", "pyproject.toml", "--pythonpath", PYTHON],
     "layers": [str(BIN / "lint-imports"), "--no-cache", "--no-logo"],
     "protos": [PYTHON, "tools/make_protos.py", "--check"],
     "sync": [PYTHON, "tools/make_sync.py", "--check"],

@@ -42,6 +42,7 @@ from sync_rules import (
     ROOT,
     TEST_WORDS,
     TESTS,
+    WIDER,
     WORDS,
     Module,
 )
@@ -87,6 +88,7 @@ class Maker:
         rules = {
             *ARGUMENTS,
             *IN_LOOP,
+            *WIDER,
             *INNER,
             *EXTRA,
             *BODIES,
@@ -189,6 +191,9 @@ class ModuleMaker:
         head = f"{decorators}def {name}({self._parameters(node.args, where)}) -> {returns}:"
         if "@overload" in decorators:
             return f"{head} ..."
+        if ".setter" in decorators and rule in WIDER:
+            self.maker.used.add(rule)
+            head += "  # pyright: ignore[reportPropertyTypeMismatch]"
         doc = ast.get_docstring(node)
         lines = [docstring(self._words(doc, rule))] if doc else []
         body = self.maker.rule(BODIES, rule)

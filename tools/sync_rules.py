@@ -166,6 +166,9 @@ EXTRA = {"grpc.Server": "threads: int=THREADS", "tcp.Server": "threads: int=THRE
 # Properties that do more than to look.
 IN_LOOP = {"tcp.Connection.buffered": "call(len, self._inner._protocol.buffer)"}
 
+# Properties that take more than they give, which pyright would have otherwise.
+WIDER = {"grpc.Channel.metadata"}
+
 # What has no place here: other libraries' stubs await what they get.
 LEFT_OUT = {"grpc.Channel.request"}
 

@@ -167,8 +167,8 @@ class RpcError(WirelaneError):
                     return each
             elif isinstance(each, kind):
                 return each
-            elif hasattr(each, "unpack"):
-                found: _T | None = each.unpack(kind)
+            elif (unpack := getattr(each, "unpack", None)) is not None:
+                found: _T | None = unpack(kind)
                 if found is not None:
                     return found
         return None

@@ -88,7 +88,7 @@ class ChannelCore:
         self.user_agent = f"{user_agent} {LIBRARY}" if user_agent else LIBRARY
         self.wait_for_ready = wait_for_ready
         self.schema = schema
-        self.codec = codec
+        self.codec: Codec | None = codec
         self.started = 0
         self.succeeded = 0
         self.failed = 0

@@ -240,15 +240,16 @@ class Service:
     def method_for(
         self, function: Callable[Concatenate[Req, P], AsyncIterator[Res] | Coroutine[Any, Any, Res]]
     ) -> Method[Req, Res]: ...
+    # With `self` in front: to pyright the two above take these, too, until it sees that no object of theirs is a message.
     @overload
-    def method_for(
+    def method_for(  # pyright: ignore[reportOverlappingOverload]
         self,
         function: Callable[
             Concatenate[Any, AsyncIterator[Req], P], AsyncIterator[Res] | Coroutine[Any, Any, Res]
         ],
     ) -> Method[Req, Res]: ...
     @overload
-    def method_for(
+    def method_for(  # pyright: ignore[reportOverlappingOverload]
         self, function: Callable[Concatenate[Any, Req, P], AsyncIterator[Res] | Coroutine[Any, Any, Res]]
     ) -> Method[Req, Res]: ...
     def method_for(self, function: Callable[..., Any]) -> Method[Any, Any]:

@@ -30,14 +30,16 @@ class Service(AsyncService):
         self, function: Callable[Concatenate[Req, P], Iterator[Res] | Res]
     ) -> Method[Req, Res]: ...
     @overload
-    def method_for(
+    def method_for(  # pyright: ignore[reportOverlappingOverload]
         self, function: Callable[Concatenate[Any, Iterator[Req], P], Iterator[Res] | Res]
     ) -> Method[Req, Res]: ...
     @overload
-    def method_for(
+    def method_for(  # pyright: ignore[reportOverlappingOverload]
         self, function: Callable[Concatenate[Any, Req, P], Iterator[Res] | Res]
     ) -> Method[Req, Res]: ...
-    def method_for(self, function: Callable[..., Any]) -> Method[Any, Any]:
+    def method_for(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, function: Callable[..., Any]
+    ) -> Method[Any, Any]:
         """Return how calls name the method of a function, with its types.
 
         Raises:

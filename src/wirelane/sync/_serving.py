@@ -94,7 +94,7 @@ class BlockingServer(AsyncServer):
         return inspect.isgeneratorfunction(function)
 
 
-def _replies(function: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> Iterator[Any]:
+def _replies(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[Any]:
     # A generator, so that the function itself is called where its items are made: in the thread.
     yield from function(*arguments)
 

@@ -106,7 +106,7 @@ def _values(kind: Any) -> tuple[tuple[str, int], ...]:
     values: list[tuple[str, int]] = []
     for name, member in kind.__members__.items():
         first = name == member.name  # and no alias
-        values.append((renamed.get(member.value, name) if first else name, member.value))
+        values.append((str((first and renamed.get(member.value)) or name), member.value))
     return tuple(values)
 
 

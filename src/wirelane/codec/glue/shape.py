@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf.descriptor import FieldDescriptor
 
@@ -36,11 +36,12 @@ def _fits(plan: Plan, descriptor: Descriptor, seen: set[tuple[type, str]]) -> bo
 
 def _field_fits(field: Field, known: FieldDescriptor, seen: set[tuple[type, str]]) -> bool:
     value: Any = known
-    entry: Any = known.message_type
+    entry = cast("Any", known.message_type)
     is_map = entry is not None and entry.GetOptions().map_entry
     if is_map != (field.key is not None):
         return False
     if is_map:
+        assert entry is not None
         if entry.fields_by_name["key"].type != field_type(str(field.key)):
             return False
         value = entry.fields_by_name["value"]

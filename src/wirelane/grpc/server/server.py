@@ -94,7 +94,7 @@ class Server:
         self._schema_source = schema
         if codec is not None:
             format_of(codec)  # raises for what is none
-        self._codec = codec
+        self._codec: Codec | None = codec
         self._schema: Schema | None = None
         self._router = Router()
         self._listening: Listening | None = None

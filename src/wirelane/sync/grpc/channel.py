@@ -140,7 +140,7 @@ class Channel(ChannelFacade):
         return self._inner.metadata
 
     @metadata.setter
-    def metadata(self, metadata: MetadataLike) -> None:
+    def metadata(self, metadata: MetadataLike) -> None:  # pyright: ignore[reportPropertyTypeMismatch]
         self._inner.metadata = metadata
 
     @property
