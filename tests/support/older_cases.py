@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from concurrent import futures
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Dict, List, Optional  # noqa: UP035 - what the compilers write
 
 import betterproto
+import grpc as grpcio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wirelane import codec
+from wirelane import Schema, codec
 from wirelane.codec.glue import kept_glue
 from wirelane.errors import CodecError
+from wirelane.sync import grpc
 
 BETA = hasattr(betterproto.Message, "load")
 """Whether this is 2.0."""
@@ -252,3 +256,65 @@ def test_optional_and_recursive_fields() -> None:
         octets = bytes(message)
         assert codec.encode(message) == octets
         same(codec.decode(Optionals, octets), Optionals().parse(octets))
+
+
+WIRE = """
+syntax = "proto3";
+package older;
+message Leaf { string text = 1; sint64 number = 2; }
+message Newer { string text = 1; repeated Leaf leaves = 5; }
+"""
+MESSAGE = Newer(text="käse", leaves=[Leaf(text="a", number=-(2**62)), Leaf(number=1)])
+ANSWER = Newer(text="KÄSE", leaves=MESSAGE.leaves)
+ONE = grpc.Method("older.Shout/One", grpc.Cardinality.UNARY, Newer, Newer)
+MANY = grpc.Method("older.Shout/Many", grpc.Cardinality.BIDI_STREAM, Newer, Newer)
+
+
+def _shout(message: Any) -> Any:
+    message.text = message.text.upper()
+    return message
+
+
+def _shout_all(messages: Iterator[Any]) -> Iterator[Any]:
+    return map(_shout, messages)
+
+
+def test_they_travel_to_a_server_of_grpcio_and_back() -> None:
+    google: Any = Schema.load(WIRE).dict_codec("older.Newer").kind
+    coders = {"request_deserializer": google.FromString, "response_serializer": google.SerializeToString}
+    handlers = {
+        "One": grpcio.unary_unary_rpc_method_handler(lambda request, _: _shout(request), **coders),
+        "Many": grpcio.stream_stream_rpc_method_handler(lambda requests, _: _shout_all(requests), **coders),
+    }
+    server = grpcio.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((grpcio.method_handlers_generic_handler("older.Shout", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.connect(f"127.0.0.1:{port}") as channel:
+            assert channel.unary(ONE, MESSAGE, timeout=30) == ANSWER
+            with channel.bidi_stream(MANY, [MESSAGE] * 3, timeout=30) as stream:
+                assert list(stream) == [ANSWER] * 3
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_client_of_grpcio_sends_them_to_ours_and_reads_the_answer() -> None:
+    google: Any = Schema.load(WIRE).dict_codec("older.Newer").kind
+    server = grpc.Server()
+    server.method(ONE)(lambda request: dataclasses.replace(request, text=request.text.upper()))
+
+    @server.method(MANY)
+    def many(requests: Iterator[Any]) -> Iterator[Any]:
+        for request in requests:
+            yield dataclasses.replace(request, text=request.text.upper())
+
+    coders = {"request_serializer": google.SerializeToString, "response_deserializer": google.FromString}
+    sent, answer = google.FromString(bytes(MESSAGE)), google.FromString(bytes(ANSWER))
+    with (
+        server.listen("127.0.0.1:0") as listening,
+        grpcio.insecure_channel(f"127.0.0.1:{listening.port}") as channel,
+    ):
+        assert channel.unary_unary(ONE.path, **coders)(sent, timeout=30) == answer
+        replies = channel.stream_stream(MANY.path, **coders)(iter([sent] * 3), timeout=30)
+        assert list(replies) == [answer] * 3
