@@ -15,7 +15,8 @@ from wirelane.codegen.model import Rpc, Service
 from wirelane.codegen.module import PyModule, with_docstring
 from wirelane.codegen.names import Scope, identifier, safe
 from wirelane.codegen.text import call, indent, literal, signature
-from wirelane.core.method import Cardinality, snake_case
+from wirelane.core.method import Cardinality
+from wirelane.core.names import snake_case
 
 __all__ = ["Types", "write_services"]
 

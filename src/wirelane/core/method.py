@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from functools import lru_cache
 
 from wirelane.errors import UsageError
 
-__all__ = ["Cardinality", "method_path", "snake_case", "split_method"]
-
-_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+__all__ = ["Cardinality", "method_path", "split_method"]
 
 
 class Cardinality(Enum):
@@ -64,8 +61,3 @@ def _printable(name: str) -> bool:
 def method_path(service: str, method: str) -> str:
     """Return the path of a method on the wire: "/pkg.Svc/Method"."""
     return f"/{service}/{method}"
-
-
-def snake_case(name: str) -> str:
-    """Return "say_hello" for "SayHello", "get_url_by_id" for "GetURLById"."""
-    return _BOUNDARY.sub("_", name).lower()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from wirelane.core.method import Cardinality, snake_case
+from wirelane.core.method import Cardinality
+from wirelane.core.names import snake_case
 
 if TYPE_CHECKING:
     from wirelane.core.metadata import MetadataLike

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf import descriptor_pb2
 from google.protobuf.message import Message
 
+from wirelane.core.names import json_name
 from wirelane.schema.comments import NONE, Around
 from wirelane.schema.members import Block, full_names, steps
 from wirelane.schema.options import option_texts, quoted
@@ -63,12 +64,6 @@ def proto_text(descriptors: Descriptors, symbol: str) -> str:
     renderer = _Renderer(descriptors, file)
     renderer.symbol(kind, name.replace("/", "."))
     return renderer.text()
-
-
-def _default_json_name(name: str) -> str:
-    """Return the JSON name that the compiler gives a field that names none: `snake_case` to `snakeCase`."""
-    first, *rest = name.split("_")
-    return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
 class _Renderer:
@@ -284,7 +279,7 @@ class _Renderer:
             elif field.type == _Field.TYPE_BYTES:
                 value = f'"{value}"'  # the descriptor holds it escaped already
             yield f"default = {value}"
-        if field.json_name and field.json_name != _default_json_name(field.name):
+        if field.json_name and field.json_name != json_name(field.name):
             yield f"json_name = {quoted(field.json_name)}"
         yield from self._option_texts(field.options, name)
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from wirelane.codec.dataclasses.files import MADE_FOR, MethodSpec, ServiceSpec, schema_files
 from wirelane.codec.dataclasses.hints import MessageLike, is_message_type, strip
-from wirelane.codec.dataclasses.names import is_identifier, pascal_case
 from wirelane.codec.dataclasses.options import Field, message
 from wirelane.codec.dataclasses.specs import reach
 from wirelane.codec.dataclasses.wrapped import schema_of, wrapping
+from wirelane.core.names import is_identifier, pascal_case
 
 __all__ = [
     "MADE_FOR",

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from wirelane.codec.dataclasses.kinds import EnumKind
-from wirelane.codec.dataclasses.names import is_identifier, pascal_case, snake_case
+from wirelane.core.names import is_identifier, pascal_case, snake_case
 from wirelane.errors import UsageError
 
 __all__ = ["enum_kind", "literal_kind"]

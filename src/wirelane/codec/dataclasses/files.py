@@ -26,9 +26,9 @@ from wirelane.codec.dataclasses.kinds import (
     ScalarKind,
     Shape,
 )
-from wirelane.codec.dataclasses.names import entry_name, is_full_name, is_identifier, json_name, snake_case
 from wirelane.codec.dataclasses.specs import reach
 from wirelane.core.method import Cardinality
+from wirelane.core.names import entry_name, is_full_name, is_identifier, json_name, snake_case
 from wirelane.errors import UsageError
 from wirelane.schema import wellknown
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from wirelane.codec.dataclasses.names import is_identifier
+from wirelane.core.names import is_identifier
 from wirelane.errors import UsageError
 
 __all__ = ["SCALARS", "Field", "MessageOptions", "check_number", "message", "options_of"]

@@ -34,8 +34,8 @@ from wirelane.codec.dataclasses.kinds import (
     Shape,
     Unset,
 )
-from wirelane.codec.dataclasses.names import is_identifier, json_name, snake_case
 from wirelane.codec.dataclasses.options import MessageOptions, check_number, options_of
+from wirelane.core.names import is_identifier, json_name, snake_case
 from wirelane.errors import UsageError
 
 __all__ = ["message_spec", "reach"]

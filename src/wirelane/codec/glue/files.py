@@ -9,7 +9,6 @@ meet, those of both enums get the name of their enum in front, as the style guid
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -20,6 +19,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 from wirelane.codec.glue.plan import Enumeration, Field, Inside, Plan, Unplannable
 from wirelane.codec.glue.wire import field_type
+from wirelane.core.names import entry_name, snake_case
 from wirelane.schema.wellknown import NAMES, file_bytes
 
 __all__ = ["files_of"]
@@ -188,8 +188,7 @@ class _Files:
                 message.oneof_decl.add(name=f"_{added.name}")
 
     def _add_map(self, added: Any, message: DescriptorProto, plan: Plan, field: Field, key: _FileKey) -> None:
-        # protoc's name for it, which the pool insists on.
-        name = "".join(part[:1].upper() + part[1:] for part in field.name.split("_")) + "Entry"
+        name = entry_name(field.name)
         entry = message.nested_type.add(name=name)
         entry.options.map_entry = True
         assert field.key is not None
@@ -230,7 +229,7 @@ class _Files:
         values = list(enum.values)
         if 0 not in dict(values).values():
             values.insert(
-                0, (f"{_screaming(name)}_UNSPECIFIED", 0)
+                0, (f"{snake_case(name).upper()}_UNSPECIFIED", 0)
             )  # proto3 wants a zero, and wants it first
         values.sort(key=lambda value: value[1] != 0)
         for value_name, number in values:
@@ -296,11 +295,7 @@ def _name_values(scope: Any) -> None:
     for enum in scope.enum_type:
         if any(counts[value.name] > 1 for value in enum.value):
             for value in enum.value:
-                value.name = f"{_screaming(enum.name)}_{value.name}"
+                value.name = f"{snake_case(enum.name).upper()}_{value.name}"
     if isinstance(scope, descriptor_pb2.DescriptorProto):
         for message in scope.nested_type:
             _name_values(message)
-
-
-def _screaming(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).upper()

@@ -1,4 +1,4 @@
-"""Names as .proto files have them."""
+"""Names as .proto files have them, and as protoc and Python make others of them. Pure functions of text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_full_name(name: object) -> bool:
 
 
 def snake_case(name: str) -> str:
-    """Return "order_line" for "OrderLine"."""
+    """Return "order_line" for "OrderLine", "get_url_by_id" for "GetURLById"."""
     return _BOUNDARY.sub("_", name).lower()
 
 
