@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from wirelane.errors import UsageError
 from wirelane.grpc.methods import CALL_FORMS
+from wirelane.grpc.stub import CallMaker, Stub
 
 if TYPE_CHECKING:
     from wirelane.core.metadata import MetadataLike
     from wirelane.grpc.definition import DefinedMethod
 
-__all__ = ["CallMaker", "DefinedCall", "DefinedStub"]
-
-
-class CallMaker(Protocol):
-    """What a stub needs of a channel, be it of `wirelane.grpc` or `wirelane.sync.grpc`."""
-
-    @property
-    def unary(self) -> Any:
-        """Makes a unary call."""
-        ...
-
-    @property
-    def server_stream(self) -> Any:
-        """Makes a call whose replies stream."""
-        ...
-
-    @property
-    def client_stream(self) -> Any:
-        """Makes a call whose requests stream."""
-        ...
-
-    @property
-    def bidi_stream(self) -> Any:
-        """Makes a call both of whose sides stream."""
-        ...
+__all__ = ["DefinedCall", "DefinedStub"]
 
 
 class DefinedCall:
@@ -108,32 +84,12 @@ def _without(method: DefinedMethod, parameters: tuple[str, ...]) -> inspect.Sign
     return inspect.Signature([known.parameters[name] for name in parameters])
 
 
-class DefinedStub:
+class DefinedStub(Stub["DefinedMethod", DefinedCall]):
     """A `Service` on a channel; its attributes are the methods, by the names of the functions or of the .proto."""
 
-    def __init__(self, channel: CallMaker, name: str, methods: Mapping[str, DefinedMethod]) -> None:
-        self._channel = channel
-        self._service = name
-        self._methods = dict(methods)
-        self._names = {each.spec.name: each for each in methods.values()} | self._methods
+    def __init__(self, channel: CallMaker, service: str, methods: Mapping[str, DefinedMethod]) -> None:
+        names = {each.spec.name: each for each in methods.values()} | dict(methods)
+        super().__init__(channel, service, methods, names)
 
-    def __getattr__(self, name: str) -> DefinedCall:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        names: dict[str, DefinedMethod] = self.__dict__.get("_names", {})  # not there yet while it is copied
-        found = names.get(name)
-        if found is None:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = (
-                f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(self._methods) or 'none'}"
-            )
-            raise AttributeError(f"{self._service} has no method {name!r}{hint}", name=name, obj=self)
-        call = DefinedCall(self._channel, found)
-        self.__dict__[name] = call
-        return call
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._names})
-
-    def __repr__(self) -> str:
-        return f"<service {self._service} on {self._channel!r}: {', '.join(self._methods)}>"
+    def _bind(self, method: DefinedMethod) -> DefinedCall:
+        return DefinedCall(self._channel, method)

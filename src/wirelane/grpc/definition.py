@@ -40,8 +40,9 @@ from wirelane.grpc.methods import BoundMethod, Method
 from wirelane.grpc.signatures import Signature, read_signature
 
 if TYPE_CHECKING:
-    from wirelane.grpc.defined_stub import CallMaker, DefinedStub
+    from wirelane.grpc.defined_stub import DefinedStub
     from wirelane.grpc.server.router import Route
+    from wirelane.grpc.stub import CallMaker
 
 __all__ = ["BoundService", "DefinedMethod", "Service"]
 

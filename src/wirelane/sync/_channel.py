@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from wirelane.grpc.stub import ServiceStub
 from wirelane.sync._facade import Made
@@ -10,6 +10,7 @@ from wirelane.sync._portal import run
 
 if TYPE_CHECKING:
     from wirelane.grpc.channel import Channel
+    from wirelane.grpc.stub import CallMaker
 
 __all__ = ["ChannelFacade"]
 
@@ -37,4 +38,4 @@ class ChannelFacade(Made):
     def _service(self, name: str) -> ServiceStub:
         # A stub calls what its channel has, whichever kind the channel is.
         stub = self._inner.service(name)
-        return ServiceStub(self, stub._service, stub._methods)  # type: ignore[arg-type]
+        return ServiceStub(cast("CallMaker", self), stub._service, stub._methods)
