@@ -107,5 +107,12 @@ def test_a_package_called_like_a_module_of_ours_hides_nothing() -> None:
         service wirelane { rpc abc(message_pool) returns (message_pool); rpc Grpc(message_pool) returns (message_pool); }
     """
     for messages in MESSAGES:
-        for text in texts_of(source, messages).values():
+        texts = texts_of(source, messages)
+        for text in texts.values():
             ast.parse(text)
+        stubs = [text for text in texts.values() if "class wirelaneStub" in text]
+        assert stubs, messages
+        # The modules that the code needs keep names that the package and its messages do not take.
+        assert all(
+            "from wirelane import grpc" in text or "from wirelane.sync import grpc" in text for text in stubs
+        )
