@@ -1,6 +1,6 @@
 """Make `wirelane.sync` of the async classes: `python tools/make_sync.py` writes it, `--check` compares it in memory.
 
-For each module of `MODULES` one is written with the same name below src/wirelane/sync. A class there has the name of the
+The tables and rules are in `sync_rules.py`. For each module of `MODULES` one is written with the same name below src/wirelane/sync. A class there has the name of the
 async one, its public methods and properties (those it inherits, too) with their signatures, overloads and docstrings, and a body
 that does the same to `_inner` in the portal's loop:
 
