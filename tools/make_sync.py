@@ -49,6 +49,8 @@ from sync_rules import (
 
 V = TypeVar("V")
 
+STANDARD = sys.stdlib_module_names - {"__future__"}
+FUTURE = "from __future__ import annotations\n"
 HEADER = '"""{title}\n\nMade of `{module}` by tools/make_sync.py; do not edit.\n"""\n\nfrom __future__ import annotations\n\n'
 
 
@@ -95,24 +97,37 @@ class Maker:
             *LEFT_OUT,
             *RESULTS,
             *(pattern for pattern, _ in WORDS),
+            *(pattern for pattern, _ in TEST_WORDS),
         }
         if unused := sorted(rules - self.used):
             raise Problem(f"nothing uses the rules {unused}: take them out")
         return {path: formatted(text, path) for path, text in files.items()}
 
     def _tests(self) -> dict[Path, str]:
-        """The tests that are run both ways, as they are run here."""
-        made = {}
-        for path in sorted(TESTS[0].glob("test_*.py")):
-            text = path.read_text("utf-8")
-            for pattern, replacement in TEST_WORDS:
-                text, count = re.subn(pattern, replacement, text)
-                if count:
-                    self.used.add(pattern)
-            if re.search(r"\b(async|await|asyncio)\b", text):
-                raise Problem(f"{path.relative_to(ROOT)} has what TEST_WORDS cannot say without await")
-            made[TESTS[1] / path.name] = text
-        return made
+        """The tests that are run both ways, and what they share, as they are run here."""
+        return {TESTS[1] / path.name: self._test(path) for path in sorted(TESTS[0].glob("*.py"))}
+
+    def _test(self, path: Path) -> str:
+        text = path.read_text("utf-8")
+        parts: list[str] = []
+        staying = ""
+        for part, stays in marked(text):
+            if stays:
+                staying += part
+            else:
+                part = self._said(part, path)
+            parts.append(part)
+        return "".join(parts).replace(FUTURE, FUTURE + needed(text, staying), 1)
+
+    def _said(self, text: str, path: Path) -> str:
+        for pattern, replacement in TEST_WORDS:
+            text, count = re.subn(pattern, replacement, text)
+            if count:
+                self.used.add(pattern)
+        if found := re.search(r".*\b(async|await|asyncio)\b.*", text):
+            where = f"{path.relative_to(ROOT)}: {found[0].strip()}"
+            raise Problem(f"TEST_WORDS cannot say this without await: {where}")
+        return text
 
     def rule(self, table: Mapping[str, V], name: str) -> V | None:
         """Look a rule up, and remember that it was used."""
@@ -377,6 +392,39 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"[A-Za-z_]\w*", text))
 
 
+def marked(text: str) -> Iterator[tuple[str, bool]]:
+    """The text of a test in parts, and of each whether it stays as it is: what is marked `there` runs in a loop either way."""
+    lines = text.splitlines(keepends=True)
+    done = 0
+    nodes = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
+    for node in sorted(nodes, key=lambda node: node.lineno):
+        if not any(isinstance(each, ast.Name) and each.id == "there" for each in node.decorator_list):
+            continue
+        begin = min(each.lineno for each in node.decorator_list) - 1
+        if begin < done:
+            continue  # inside one that stays
+        yield "".join(lines[done:begin]), False
+        yield "".join(lines[begin : node.end_lineno]), True
+        done = node.end_lineno or begin
+    yield "".join(lines[done:]), False
+
+
+def needed(text: str, staying: str) -> str:
+    """The imports of the standard library that what stays in a test needs as they were."""
+    used = words(staying)
+    lines = []
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import):
+            lines += [f"import {each.name}\n" for each in node.names if each.name in used]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in STANDARD:
+            lines += [f"from {node.module} import {each.name}\n" for each in node.names if each.name in used]
+    return "\n" + "".join(lines)
+
+
 def indent(text: str) -> str:
     """The text, one level further in."""
     return "\n".join(f"    {line}" if line else line for line in text.split("\n"))
@@ -466,9 +514,7 @@ def formatted(text: str, path: Path) -> str:
 
 def stale() -> list[Path]:
     """Files that were made once, and that no module stands for any more."""
-    expected = {module.file for module in MODULES} | {
-        TESTS[1] / path.name for path in TESTS[0].glob("test_*.py")
-    }
+    expected = {module.file for module in MODULES} | {TESTS[1] / path.name for path in TESTS[0].glob("*.py")}
     mark = "by tools/make_sync.py; do not edit."
     return [
         path

@@ -172,7 +172,7 @@ WIDER = {"grpc.Channel.metadata"}
 # What has no place here: other libraries' stubs await what they get.
 LEFT_OUT = {"grpc.Channel.request"}
 
-# Tests that are run both ways, and how they are said without await.
+# Tests that are run both ways, and how they are said without await. What is marked `there` stays.
 TESTS = (ROOT / "tests" / "twins", ROOT / "tests" / "twins_sync")
 TEST_WORDS = (
     (r"asyncio\.to_thread\(([^,()]+), ", r"\1("),
@@ -181,6 +181,7 @@ TEST_WORDS = (
     (r"\bawait ", ""),
     (r"\bAsyncIterator\b", "Iterator"),
     (r"from wirelane import", "from wirelane.sync import"),
+    (r"support\.twins_support import", "support.twins_sync_support import"),
     (
         r": written once, run with asyncio and without\.",
         r".\n\nMade of `tests/twins` by tools/make_sync.py; do not edit.\n",

@@ -11,7 +11,7 @@ import pytest
 
 from support.client_support import SERVICE, note_schema
 from support.sync_support import BlockingNotes, blocking_server
-from support.twins_support import BOTH, DOWN, ONE, UP
+from support.twins_sync_support import BOTH, DOWN, ONE, UP
 from wirelane.sync import (
     ClosedError,
     CodecError,

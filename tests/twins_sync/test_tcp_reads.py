@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.twins_support import echo, saying, serving
+from support.twins_sync_support import echo, saying, serving
 from wirelane.sync import ClosedError, ConnectError, EndOfStream, LimitExceeded, PoolTimeout, ReadTimeout, tcp
 
 
