@@ -182,6 +182,8 @@ TEST_WORDS = (
     (r"\bAsyncIterator\b", "Iterator"),
     (r"from wirelane import", "from wirelane.sync import"),
     (r"support\.twins_support import", "support.twins_sync_support import"),
+    (r"from twins\.", "from twins_sync."),
+    (r"\basynccontextmanager\b", "contextmanager"),
     (
         r": written once, run with asyncio and without\.",
         r".\n\nMade of `tests/twins` by tools/make_sync.py; do not edit.\n",
