@@ -16,7 +16,7 @@ WirelaneError
 |- PoolTimeout            also TimeoutError; every connection of a pool was in use for too long
 |- EndOfStream            also EOFError; carries .partial
 |- LimitExceeded          a limit was hit before memory was taken; names it; carries .partial
-|- BusyError              another task is inside the same operation
+|- BusyError              another task or thread is in the same operation
 |- ClosedError            this object was closed here
 |- SchemaError            a .proto does not compile or load: file:line:column
 `- CodecError             a message does not encode or decode: path of the field
@@ -367,7 +367,7 @@ class UsageError(WirelaneError):
 
 
 class BusyError(WirelaneError):
-    """Another task is inside the same operation of the same object."""
+    """Another task, or thread, is inside the same operation of the same object."""
 
 
 class ClosedError(WirelaneError):

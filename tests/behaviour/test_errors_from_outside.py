@@ -425,7 +425,7 @@ async def two_tasks_that_read(place: Place) -> Provoked:
         error = await caught(connection.read_line())
         await peer.say(b"for the first\n")
         assert await first == "for the first"
-    return Provoked(error, ("another task is reading",))
+    return Provoked(error, ("is being read already", "one reads at a time"))
 
 
 @row(ClosedError)

@@ -5,6 +5,7 @@ Each rule is held against a plain model that sees the whole stream at once and l
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations, pairwise
 
@@ -130,7 +131,7 @@ class LentLines:
         self.marker, self.encoding, self.limit, self.keep = marker.encode(encoding), encoding, limit, keep
         self.buffer = ReadBuffer()
         self.rest = b""
-        self.ready: list[str] = []
+        self.ready: deque[str] = deque()
 
     def arrive(self, data: bytes) -> None:
         self.buffer.append(data)

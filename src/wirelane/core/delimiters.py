@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -210,21 +211,21 @@ class TextLine:
             decode_text(raw, self._encoding, self._errors)  # says why
             raise
 
-    def lend(self, buffer: ReadBuffer) -> list[str]:
+    def lend(self, buffer: ReadBuffer) -> deque[str]:
         """Return lines that are here, the next one last, on loan (see `ReadBuffer.lend_lines`); empty: ask `take`."""
         if not self._text:
-            return []
+            return deque()
         try:
             return buffer.lend_lines(self._markers, self.demand, self._cut, self._measure)
         except UnicodeError:
-            return []  # one of them is no text
+            return deque()  # one of them is no text
 
     def _cut(self, data: bytes) -> list[str]:
         lines = data.decode(self._encoding).split(self._text)
         lines.pop()  # what follows the last marker
         return [line + self._text for line in lines] if self._keep else lines
 
-    def _measure(self, lines: list[str]) -> int:
+    def _measure(self, lines: Collection[str]) -> int:
         size = len("".join(lines).encode(self._encoding))
         return size if self._keep else size + len(lines) * len(self._text.encode(self._encoding))
 

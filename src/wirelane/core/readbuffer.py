@@ -17,7 +17,8 @@ How much may be buffered is the business of the connection, which stops reading 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -75,7 +76,9 @@ def _markers(values: tuple[bytes, ...], align: int) -> Markers:
 
 
 class ReadBuffer:
-    """Unread bytes. Not thread-safe; holds no lock and starts nothing.
+    """Unread bytes. Holds no lock and starts nothing.
+
+    All is done in one thread, but for two things that any thread may do: take lines that are on loan, and ask for `size`.
 
     Attributes:
         begun: Whether anything was ever put in.
@@ -90,7 +93,7 @@ class ReadBuffer:
         "_head",
         "_later",
         "_later_size",
-        "_measure",
+        "_loan",
         "_scanned",
         "_split",
         "_streak",
@@ -109,11 +112,12 @@ class ReadBuffer:
         self._later_size = 0
         self._for: Markers | None = None  # what `_scanned` and `_ahead` were searched for
         self._scanned = 0  # bytes at the front in which no marker of `_for` ends
-        # Lines at the front that are cut already, the next one last. Taking one takes it off the list and nothing else: the
-        # head moves, by what is missing from the list, when anything else is done (`settle`).
-        self._ahead: list[Any] = []
+        # Lines at the front that are cut already, the next one last. Taking one takes it off that end and does nothing else: the
+        # head moves, by what is missing from them, when anything else is done (`settle`).
+        self._ahead: deque[Any] = deque()
         self._cut = 0  # bytes of them all, when they were cut, markers included
-        self._measure: Callable[[list[Any]], int] = len  # says how many bytes are left of them
+        # They, that number, and what says how many bytes some of them are: in one, for whoever looks from another thread.
+        self._loan: tuple[deque[Any], int, Callable[[Collection[Any]], int]] = (self._ahead, 0, len)
         self._end = b""  # the marker that ended each of them, if they are bytes
         self._tail = 0  # `_scanned` once they are used up
         self._split = _FIRST_SPLIT
@@ -126,7 +130,16 @@ class ReadBuffer:
         return len(self._data) - self._head + self._later_size
 
     def __repr__(self) -> str:
-        return f"<ReadBuffer {len(self)} bytes>"
+        return f"<ReadBuffer {self.size} bytes>"
+
+    @property
+    def size(self) -> int:
+        """`len`, for whoever only looks: it changes nothing, so that any thread may ask, and be told what was so a moment ago."""
+        most = self.most
+        if not self._cut:
+            return most
+        ahead, cut, measure = self._loan
+        return max(most - cut + measure(ahead), 0)
 
     @property
     def most(self) -> int:
@@ -324,11 +337,11 @@ class ReadBuffer:
         markers: Markers,
         limit: int,
         cut: Callable[[bytes], list[str]],
-        measure: Callable[[list[str]], int],
-    ) -> list[str]:
-        """Return lines at the front as text, the next one last: who takes one off the end of the list has read it.
+        measure: Callable[[Collection[str]], int],
+    ) -> deque[str]:
+        """Return lines at the front as text, the next one last: who takes one off that end has read it, be it in another thread.
 
-        They are on loan: whatever else is done with the buffer empties the list first. It is empty if no line ends within the
+        They are on loan: whatever else is done with the buffer takes them away first. There are none if no line ends within the
         first `limit` bytes. How many are lent doubles as with `take_line`.
 
         Args:
@@ -340,7 +353,7 @@ class ReadBuffer:
         marker = markers.single
         found = self.find(markers, limit)
         if found is None or marker is None:
-            return []
+            return deque()
         head, end = self._head, found[0]
         last = self._data.rfind(marker, head + end, head + min(self._split, limit))
         if last >= 0:
@@ -354,23 +367,32 @@ class ReadBuffer:
         if len(marker) > 1:
             # One that overlaps itself may end at `end`, and yet be none when looked for from the left.
             end = measure(lines)
-        self._keep_ahead(lines, end, measure)
-        return lines
+        return self._keep_ahead(lines, end, measure)
 
     def settle(self) -> None:
         """Count what was taken of lines that were cut ahead, or lent, and forget the others: they are cut again."""
         if self._cut:
-            self._head += self._taken_ahead()
+            left = self._called_back()
+            _, cut, measure = self._loan
+            self._head += cut - measure(left)
             # Behind the last of them was searched as well; behind any other was not, as far as this knows.
-            self._scanned = 0 if self._ahead else self._tail
+            self._scanned = 0 if left else self._tail
             self._cut = 0
-            if self._ahead:
-                self._ahead.clear()
+            if left:
                 # Whoever does other things between lines must not have many of them cut again each time.
                 self._split = _FIRST_SPLIT
 
-    def _taken_ahead(self) -> int:
-        return self._cut - self._measure(self._ahead)
+    def _called_back(self) -> list[Any]:
+        """Take the lines that were cut ahead off their list, and return those that nobody else has taken.
+
+        Line by line and from the far end, because another thread may take lines meanwhile (`wirelane.sync`): what it has got then is
+        the beginning of them, and what is returned is the rest.
+        """
+        ahead, left = self._ahead, []
+        while ahead:
+            with suppress(IndexError):  # the last one was taken just now
+                left.append(ahead.popleft())
+        return left
 
     def _advance(self, size: int) -> None:
         self._head += size
@@ -433,7 +455,7 @@ class ReadBuffer:
         lines = data.split(marker)
         tail = len(lines.pop())
 
-        def measure(lines: list[bytes]) -> int:
+        def measure(lines: Collection[bytes]) -> int:
             return sum(map(len, lines)) + len(lines) * len(marker)
 
         self._keep_ahead(lines, len(data) - tail, measure, end=marker, tail=tail)
@@ -442,12 +464,15 @@ class ReadBuffer:
         self,
         lines: list[Any],
         size: int,
-        measure: Callable[[list[Any]], int],
+        measure: Callable[[Collection[Any]], int],
         *,
         end: bytes = b"",
         tail: int = 0,
-    ) -> None:
+    ) -> deque[Any]:
         """Keep lines that were cut, so many bytes in all; the next cut is of twice as much."""
         lines.reverse()
+        ahead = deque(lines)
         self._split = min(self._split * 2, _LARGEST_SPLIT)
-        self._ahead, self._cut, self._measure, self._end, self._tail = lines, size, measure, end, tail
+        self._loan = (ahead, size, measure)
+        self._ahead, self._cut, self._end, self._tail = ahead, size, end, tail
+        return ahead

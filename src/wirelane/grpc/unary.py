@@ -169,7 +169,7 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
     async def _again(self) -> Res:
         """The reply or error of a call that was awaited before."""
         if not self._settled and self._began:
-            raise BusyError(f"another task is already waiting for this call of {self.method}")
+            raise BusyError(f"this call of {self.method} is being waited for already; one waits at a time")
         ending = self._ending()
         if ending is None:
             raise UsageError(f"this call of {self.method} failed before it was sent; make a new one")

@@ -7,7 +7,7 @@ read early loses nothing: the bytes stay, the next read sees them, and the excep
 - `ReadTimeout`: time is up. `LimitExceeded`: too many bytes without an end. (Cancellation: the same, without either.)
 - `EndOfStream`: the peer ended its stream in order first; a read without size or marker still returns the rest.
 - `ConnectionLost`: the peer reset the connection, or TLS was cut without close_notify (perhaps by an attacker).
-- `ClosedError`: closed on this side. `BusyError`: another task is reading; one reads at a time, while others send.
+- `ClosedError`: closed on this side. `BusyError`: somebody is reading already; one reads at a time, while others send.
 
 The end of the stream: `read()` returns b"" there, once all is read; everything that asks for a certain size, marker or
 match raises EndOfStream instead; iteration ends.
@@ -186,7 +186,7 @@ class Connection(Reading, Writing):
             parts.append("TLS")
         if self._via:
             parts.append(f"via {self._via}")
-        return f"<{' '.join(parts)}, {self.buffered} bytes unread>"
+        return f"<{' '.join(parts)}, {self._protocol.buffer.size} bytes unread>"
 
 
 def _address(name: object) -> Address:

@@ -6,6 +6,7 @@ after an error. All end where the stream ends in order.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from wirelane.core.delimiters import Available, ReadRule, TextLine, UpTo
@@ -63,7 +64,7 @@ class Lines(_Reads[TextLine]):
         self, connection: _Connected, rule: TextLine, timeout: float | None, idle_timeout: float | None
     ) -> None:
         super().__init__(connection, rule, timeout, idle_timeout)
-        self._ready: list[str] = []
+        self._ready: deque[str] = deque()
 
     async def __anext__(self) -> str:
         if self._ready:

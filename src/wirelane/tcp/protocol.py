@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -171,10 +172,10 @@ class TcpProtocol(asyncio.Protocol):
             self._resume_if_below(self._low)
         return data
 
-    def lend_lines(self, rule: TextLine) -> list[str]:
+    def lend_lines(self, rule: TextLine) -> deque[str]:
         """Return lines that are here, on loan (see `ReadBuffer.lend_lines`); empty where `take_ready` knows more."""
         if self.reading or self.closed:
-            return []
+            return deque()
         lines = rule.lend(self.buffer)
         if not self._receiving:
             self._resume_if_below(self._low)
@@ -232,7 +233,7 @@ class TcpProtocol(asyncio.Protocol):
     def check_reader(self) -> None:
         """Raise BusyError if a read is waiting."""
         if self.reading:
-            raise BusyError("another task is reading from this connection")
+            raise BusyError("this connection is being read already; one reads at a time, while others send")
 
     def unread(self, data: bytes | bytearray | memoryview) -> None:
         self.check_reader()

@@ -79,7 +79,7 @@ class CallStream(Stream):
             BusyError: Another task waits for it.
         """
         if self._whole is not None and not self._whole.done():
-            raise BusyError("another task is already waiting for the end of this call")
+            raise BusyError("the end of this call is being waited for already; one waits at a time")
         if self._inside_message:
             self._make_room()
         future = self._whole = self._owner.loop.create_future()
@@ -131,7 +131,7 @@ class CallStream(Stream):
             if self._all_in:
                 return None
             if self._receiver is not None:
-                raise BusyError("another task is already waiting for a message of this call")
+                raise BusyError("a message of this call is being waited for already; one receives at a time")
             self._waited = True
             if self._inside_message:
                 self._make_room()

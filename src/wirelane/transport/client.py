@@ -180,7 +180,7 @@ class H2ClientStream(CallStream):
     async def receive_head(self) -> ResponseHead | None:
         while self._head_block is None and self._ending is None:
             if self._head_waiter is not None:
-                raise BusyError("another task is already waiting for the head of this call")
+                raise BusyError("the head of this call is being waited for already; one waits at a time")
             await wait_for(self, "_head_waiter", self._owner.loop.create_future())
         return self.head
 
@@ -193,7 +193,7 @@ class H2ClientStream(CallStream):
         if self._send_closed:
             raise UsageError("cannot send: the sending side of this call is already closed")
         if self._send_waiter is not None:
-            raise BusyError("another task is already sending on this call")
+            raise BusyError("a message is being sent on this call already; one sends at a time")
         self._send_closed = end
         if self.connection.send(self, payload, prefix=message_prefix(payload, compressed), end_stream=end):
             await self._owner.take_turn()

@@ -143,7 +143,7 @@ class H2ServerStream(CallStream):
         if self.ended:
             raise CallEnded(self._why or Ending(StatusCode.CANCELLED, "the call has ended"))
         if self._send_waiter is not None:
-            raise BusyError("another task is already sending on this call")
+            raise BusyError("a message is being sent on this call already; one sends at a time")
         if not self._head_sent:
             self._send_head(None, None)
         if self.connection.send(self, payload, prefix=message_prefix(payload, compressed)):
