@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ __all__ = ["ATTEMPT_DELAY", "Dialing", "connect", "describe_os_error"]
 
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside the last one (RFC 8305 section 5, gRFC A61)."""
+
+_UNDER_WAY = (errno.EINPROGRESS, errno.EINTR, errno.EWOULDBLOCK)
 
 
 @dataclass(slots=True)
@@ -147,7 +150,7 @@ class _Race:
             sock.setblocking(False)
             dialing.options.apply(sock)
             _bind(sock, dialing.options)
-            await asyncio.get_running_loop().sock_connect(sock, endpoint.address)
+            await _connected(sock, endpoint)
             _refuse_self(sock, endpoint)
         except OSError as exc:
             sock.close()
@@ -165,6 +168,34 @@ class _Race:
     def _failed(self, where: str, exc: OSError) -> None:
         self._dialing.trying.remove(where)
         self._dialing.attempts.append((where, exc))
+
+
+async def _connected(sock: socket.socket, endpoint: Endpoint) -> None:
+    """Connect to an address that needs no looking up, as `loop.sock_connect` does.
+
+    uvloop's own looks it up nevertheless: without its scope, and in threads of libuv. A forked child has none of these threads, and
+    waits for them when it ends: for ever, or until it crashes (libuv issue 4443).
+    """
+    loop = asyncio.get_running_loop()
+    if endpoint.family == socket.AF_UNIX or sys.platform == "win32":
+        await loop.sock_connect(sock, endpoint.address)
+        return
+    code = sock.connect_ex(endpoint.address)
+    if code in _UNDER_WAY:
+        writable = loop.create_future()
+        loop.add_writer(sock, _settle, writable)
+        try:
+            await writable
+        finally:
+            loop.remove_writer(sock)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _settle(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _bind(sock: socket.socket, options: SocketOptions) -> None:
