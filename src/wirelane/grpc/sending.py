@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from wirelane.errors import BusyError, RpcError, UsageError
 from wirelane.grpc.base_call import BaseCall
+from wirelane.grpc.packed import PackedMessages
 from wirelane.status import StatusCode
 from wirelane.transport.base import CallEnded, Ending
 
@@ -74,7 +75,12 @@ class SendingCall(BaseCall, Generic[Req]):
         A generator that was not used up is closed, so that its own cleaning up happens now.
         """
         try:
-            if isinstance(messages, AsyncIterable):
+            if isinstance(messages, PackedMessages):
+                messages.pack = self._pack
+                async for packed in messages:
+                    if not await self._push(*packed):
+                        return
+            elif isinstance(messages, AsyncIterable):
                 async for message in messages:
                     if not await self._push(*self._pack(message)):
                         return

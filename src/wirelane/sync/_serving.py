@@ -1,7 +1,7 @@
 """Servers whose handlers block: each call runs in a thread of the server's.
 
 A handler is a function, and for a method that streams replies a generator, or a function that returns an iterable. A client's
-messages come as an iterator, one by one. A handler that is `async def` runs in the loop as it is.
+messages come as an iterator. A handler that is `async def` runs in the loop as it is.
 
 When a call is over for its client (cancelled, or too late), the handler's next read raises, `context.cancelled` is true, and a generator
 is closed at its next `yield`; a thread that does none of these goes on to its end.
@@ -13,7 +13,7 @@ import inspect
 import signal
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
@@ -24,11 +24,14 @@ from wirelane.grpc.server.server import Server as AsyncServer
 from wirelane.sync._facade import Facade, Made, facade_of, wrap
 from wirelane.sync._feeding import Feed
 from wirelane.sync._portal import current, run
+from wirelane.sync._streams import BATCH, OUTBOX
 from wirelane.sync._threads import THREADS, Threads
 
 if TYPE_CHECKING:
     from wirelane.core.limits import Limits
+    from wirelane.grpc.server.handler import Call
     from wirelane.net.trace import Trace
+    from wirelane.transport.base import Part
 
 __all__ = ["BlockingServer", "RequestIterator", "ServerFacade"]
 
@@ -74,14 +77,10 @@ class BlockingServer(AsyncServer):
             return one
 
         @wraps(function)
-        async def many(*arguments: Any) -> AsyncIterator[Any]:
-            shells = tuple(map(wrap, arguments))
-            replies = Feed(_replies(function, shells), start=threads.submit)
-            try:
-                async for reply in replies:
-                    yield reply
-            finally:
-                await replies.aclose()
+        async def many(*arguments: Any) -> Feed:
+            # The handler sees the head leave with its first reply: from then on the compression of the call is settled.
+            replies = _replies(function, tuple(map(wrap, arguments)))
+            return Feed(replies, start=threads.submit, first_alone=True)
 
         return many
 
@@ -103,33 +102,48 @@ def _replies(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterat
 class RequestIterator(Facade):
     """The requests of a client, as the iterator that a handler takes.
 
-    Raises what the loop's iterator raises: `RpcError` for a message that does not parse, or a call that is over.
+    A way into the loop brings along all that are there, up to `BATCH` and `OUTBOX` octets; each is decoded when the handler takes it.
+    Raises what the loop's iterator raises, `RpcError` for a message that does not parse or a call that is over; in that case
+    what was brought along is dropped.
     """
 
-    __slots__ = ("_ready",)
+    __slots__ = ("_call", "_ready")
+    _inner: Requests
 
     def _adopt(self, inner: Any) -> None:
         super()._adopt(inner)
-        self._ready: deque[Any] = deque()
+        self._call: Call = inner.call
+        self._ready: deque[Part] = deque()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
-        try:
-            return self._ready.popleft()
-        except IndexError:
-            pass
-        if not run(_next_requests, self._inner, self._ready):
-            raise StopIteration
-        return self._ready.popleft()
+        ready = self._ready
+        if self._call.stream.ended:
+            ready.clear()
+        while True:
+            try:
+                part = ready.popleft()
+            except IndexError:  # none left; or another thread was faster
+                if not current().run(_fetch, (self._inner, ready), {}):
+                    raise StopIteration from None
+            else:
+                return self._call.decode(part)
 
 
-async def _next_requests(requests: AsyncIterator[Any], ready: deque[Any]) -> bool:
-    try:
-        ready.append(await requests.__anext__())
-    except StopAsyncIteration:
+def _fetch(requests: Requests, ready: deque[Part]) -> bool | Awaitable[bool]:
+    """Bring along what is there, at least one; False if no more come. A task is made only where there is something to wait for."""
+    ready.extend(requests.ready_parts(BATCH, OUTBOX))
+    return bool(ready) or _wait(requests, ready)
+
+
+async def _wait(requests: Requests, ready: deque[Part]) -> bool:
+    part = await requests.next_part()
+    if part is None:
         return False
+    ready.append(part)
+    ready.extend(requests.ready_parts(BATCH, OUTBOX))
     return True
 
 

@@ -19,14 +19,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterable, AsyncIterator
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from wirelane.codec.details import encode_status_details
 from wirelane.core import compression
 from wirelane.core.metadata import Metadata
 from wirelane.errors import CodecError, LimitExceeded, RpcError, UsageError, rpc_error
 from wirelane.grpc.context import current_deadline
+from wirelane.grpc.packed import PackedMessages
 from wirelane.grpc.server.context import Context
 from wirelane.status import StatusCode
 from wirelane.transport.base import CallEnded
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from wirelane.core.limits import Limits
     from wirelane.core.sampling import Sampler
+    from wirelane.grpc.packed import Packed
     from wirelane.grpc.server.adapters import StreamAdapter
     from wirelane.grpc.server.router import Route
     from wirelane.transport.base import Part, ServerStream
@@ -242,12 +244,15 @@ class Call:
                 raise TypeError(
                     f"a streaming handler must yield messages or return an async iterator, not {type(result).__name__}"
                 )
-        messages: AsyncIterator[object] = aiter(cast("AsyncIterable[object]", result))
+        is_packed = isinstance(result, PackedMessages)
+        if isinstance(result, PackedMessages):
+            result.pack = self._pack
+        messages: AsyncIterator[Any] = aiter(result)
         try:
             async for message in messages:
-                part = self._pack(message)
-                if not (self._head_sent and self.stream.send_nowait(part[1], part[0])):
-                    await self._send_part(part)
+                packed: Packed = message if is_packed else self._pack(message)
+                if not (self._head_sent and self.stream.send_nowait(*packed)):
+                    await self._send_packed(*packed)
         finally:
             close = getattr(messages, "aclose", None)
             if close is not None:
@@ -353,10 +358,9 @@ class Call:
 
     async def send(self, message: object) -> None:
         """Send one message of a streaming reply, when flow control lets it. Raises CallEnded."""
-        await self._send_part(self._pack(message))
+        await self._send_packed(*self._pack(message))
 
-    async def _send_part(self, part: Part) -> None:
-        compressed, payload = part
+    async def _send_packed(self, payload: bytes, compressed: bool) -> None:
         if not self._head_sent:
             self.send_head(Metadata())
         self._sending = True
@@ -367,7 +371,7 @@ class Call:
 
     def finish_with(self, message: object) -> None:
         """Answer OK with one message: head, message and trailers in one piece."""
-        compressed, payload = self._pack(message)
+        payload, compressed = self._pack(message)
         if self._head_sent:
             self._finish(payload=payload, compressed=compressed)
         elif self._encoding is None and self.trailing is None:
@@ -394,7 +398,7 @@ class Call:
             self._log(error, "set trailing metadata that cannot be sent")
             self.stream.finish(StatusCode.INTERNAL, "the response metadata is invalid")
 
-    def _pack(self, message: object) -> Part:
+    def _pack(self, message: object) -> Packed:
         try:
             payload = self.route.encode(message)
         except Exception as error:
@@ -409,8 +413,8 @@ class Call:
         encoding = self._encoding
         skip, self.skip_compression = self.skip_compression, False
         if encoding is None or skip:
-            return False, payload
-        return True, compression.compress(encoding, payload)
+            return payload, False
+        return compression.compress(encoding, payload), True
 
     # -- failing ------------------------------------------------------------------------------------------------
 
@@ -487,12 +491,9 @@ class Requests:
         return self
 
     async def __anext__(self) -> object:
-        part = self._stream.receive_nowait()
+        part = self._stream.receive_nowait() or await self.next_part()
         if part is None:
-            part = None if self._done else await self._call.receive_part()
-            if part is None:
-                self._done = True
-                raise StopAsyncIteration
+            raise StopAsyncIteration
         compressed, data = part
         if not compressed:
             # As `Call.decode`, which says what is wrong: this is the path of every message of a stream.
@@ -502,6 +503,28 @@ class Requests:
             except self._faults:
                 pass
         return self._call.decode(part)
+
+    @property
+    def call(self) -> Call:
+        """The call that they are of; its `decode` makes a request of a part."""
+        return self._call
+
+    async def next_part(self) -> Part | None:
+        """Return the next request as it travelled; None when there are no more."""
+        part = None if self._done else await self._call.receive_part()
+        self._done = part is None
+        return part
+
+    def ready_parts(self, most: int, octets: int) -> Iterator[Part]:
+        """Take the requests that are here already, as they travelled, up to a number, or a size and one more."""
+        for _ in range(most):
+            part = self._stream.receive_nowait()
+            if part is None:
+                return
+            yield part
+            octets -= len(part[1])
+            if octets < 0:
+                return
 
     def __repr__(self) -> str:
         return f"<Requests of {self._call.route.name}{' (all received)' if self._done else ''}>"
