@@ -184,6 +184,8 @@ TEST_WORDS = (
     (r"support\.twins_support import", "support.twins_sync_support import"),
     (r"from twins\.", "from twins_sync."),
     (r"\basynccontextmanager\b", "contextmanager"),
+    (r"\b(anext|aiter)\(", lambda found: found[1][1:] + "("),
+    (r"\bAwaitable\[([\w.]+)\]", r"\1"),
     (
         r": written once, run with asyncio and without\.",
         r".\n\nMade of `tests/twins` by tools/make_sync.py; do not edit.\n",

@@ -8,9 +8,11 @@ import shutil
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from wirelane import tcp
@@ -27,6 +29,7 @@ class Peer:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    quiet: bool = False
 
     async def say(self, *pieces: bytes) -> None:
         """Send the pieces, each in a write of its own and, as far as this end can tell, a segment of its own."""
@@ -34,6 +37,28 @@ class Peer:
             self.writer.write(piece)
             await self.writer.drain()
             await turns(3)
+
+    def pause(self) -> None:
+        """Read no more."""
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def resume(self) -> None:
+        """Read on."""
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
+    async def drip(self, seconds: float) -> bytes:
+        """Send single bytes without a pause, until `quiet` is set or the time is up; returns them."""
+        end, sent = time.monotonic() + seconds, b""
+        while not self.quiet and time.monotonic() < end:
+            await self.say(b"x")
+            sent += b"x"
+        return sent
+
+    async def flood(self, piece: bytes) -> None:
+        """Send it again and again, until `quiet` is set or nobody is there any more."""
+        with suppress(ConnectionError):
+            while not self.quiet:
+                await self.say(piece)
 
     def reset(self) -> None:
         """Send RST instead of FIN."""
@@ -90,23 +115,53 @@ async def streams_server(
 
 
 @asynccontextmanager
+async def echo_at(path: Path) -> AsyncIterator[None]:
+    """Run an echo of whole streams at a Unix socket."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_unix_server(echo, path):
+        yield
+
+
+class Guest:
+    """Whoever connects to `one_guest`."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+        self._peer: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
+
+    async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._peer.set_result(Peer(reader, writer))
+        await self.done.wait()
+
+    async def arrived(self) -> Peer:
+        """Wait for it, and return the server's end."""
+        return await self._peer
+
+
+@asynccontextmanager
+async def one_guest(tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[str, Guest]]:
+    """Run a plain asyncio server for one client, whose connection the test holds; gives its address."""
+    guest = Guest()
+    async with streams_server(guest.receive, tls) as address:
+        try:
+            yield address, guest
+        finally:
+            guest.done.set()
+
+
+@asynccontextmanager
 async def pair(
     *, server_tls: ssl.SSLContext | None = None, limits: Limits | None = None, **options: Any
 ) -> AsyncIterator[tuple[tcp.Connection, Peer]]:
     """Connect to a plain asyncio server; gives our end and the other."""
-    arrived: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
-    done = asyncio.Event()
-
-    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        arrived.set_result(Peer(reader, writer))
-        await done.wait()
-
-    async with streams_server(hold, server_tls) as address:
-        try:
-            async with tcp.connect(address, limits=limits, **options) as connection:
-                yield connection, await arrived
-        finally:
-            done.set()
+    async with one_guest(server_tls) as (address, guest):
+        async with tcp.connect(address, limits=limits, **options) as connection:
+            yield connection, await guest.arrived()
 
 
 @asynccontextmanager
