@@ -217,6 +217,30 @@ def test_a_call_that_is_over_drops_what_was_brought_along() -> None:
     assert [type(each) for each in raised] == [RpcError]
 
 
+def test_requests_that_were_dropped_do_not_look_like_the_end() -> None:
+    """All had come, and the client had said so; the call is over before the handler has taken them, and it learns that each time."""
+    over = threading.Event()
+    raised: list[Any] = []
+
+    def handler(requests: Iterator[bytes], context: grpc.Context) -> bytes:
+        next(requests)
+        while not context.cancelled:
+            threading.Event().wait(0.01)
+        for _ in range(2):
+            try:
+                next(requests)
+            except (RpcError, StopIteration) as error:
+                raised.append(error)
+        over.set()
+        return b""
+
+    with serving(raw_server(UP, handler)) as channel:
+        error = failed(lambda: call(channel, UP)(iter([b"x"] * 50), timeout=0.5))
+        assert over.wait(20)
+    assert error.code() is grpcio.StatusCode.DEADLINE_EXCEEDED
+    assert [each.code for each in raised] == [StatusCode.DEADLINE_EXCEEDED] * 2
+
+
 def test_a_deadline_ends_reading_too() -> None:
     """A handler that goes through requests without end is ended by the first one after the deadline."""
     over = threading.Event()

@@ -7,7 +7,7 @@ receives. A `receive` that is cancelled or times out loses no message, and the c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from wirelane.core.deadline import Deadline
@@ -92,14 +92,10 @@ class _Receiving(_Scoped, Generic[Res]):
         stream = self._open_stream()
         if timeout is not None:
             Deadline.after(timeout)  # refuses what is no timeout
-        part = stream.receive_nowait()
+        part = stream.receive_nowait() or await self._next_part(stream, timeout)
         if part is None:
-            part = await (self._next(stream) if timeout is None else self._next_within(stream, timeout))
-            if part is None:
-                self._ended()
-                return None
-            stream = self._open_stream()
-        message: Res = self._unpack(stream, part)
+            return None
+        message: Res = self._unpack(self._open_stream(), part)
         return message
 
     def cancel(self) -> None:
@@ -129,18 +125,16 @@ class _Receiving(_Scoped, Generic[Res]):
         message: Res = self._unpack(stream, part)
         return message
 
-    def _receive_ready(self, limit: int) -> Iterator[Res]:
-        """The messages that are here already, up to a number."""
-        stream = self._open_stream()
-        for _ in range(limit):
-            part = stream.receive_nowait()
-            if part is None:
-                return
-            yield self._unpack(stream, part)
-
     def _forget(self) -> None:
         """Let a call that was cancelled end as such, although its end had been told: what was received was not read."""
         self._local = cancelled()
+
+    async def _next_part(self, stream: ClientStream, timeout: float | None) -> Part | None:
+        """Wait for a message, and return it as it travelled; None when the call has ended with OK."""
+        part = await (self._next(stream) if timeout is None else self._next_within(stream, timeout))
+        if part is None:
+            self._ended()
+        return part
 
     async def _next(self, stream: ClientStream) -> Part | None:
         while (part := await stream.receive()) is None:

@@ -18,13 +18,15 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
 
+from wirelane.errors import RpcError, rpc_error
 from wirelane.grpc.methods import Method
 from wirelane.grpc.server.handler import Requests
 from wirelane.grpc.server.server import Server as AsyncServer
+from wirelane.status import StatusCode
 from wirelane.sync._facade import Facade, Made, facade_of, wrap
 from wirelane.sync._feeding import Feed
 from wirelane.sync._portal import current, run
-from wirelane.sync._streams import BATCH, OUTBOX
+from wirelane.sync._streams import ready_parts
 from wirelane.sync._threads import THREADS, Threads
 
 if TYPE_CHECKING:
@@ -103,25 +105,28 @@ class RequestIterator(Facade):
     """The requests of a client, as the iterator that a handler takes.
 
     A way into the loop brings along all that are there, up to `BATCH` and `OUTBOX` octets; each is decoded when the handler takes it.
-    Raises what the loop's iterator raises, `RpcError` for a message that does not parse or a call that is over; in that case
-    what was brought along is dropped.
+    Raises what the loop's iterator raises: `RpcError` for a message that does not parse, or a call that is over, of which what was
+    brought along is dropped.
     """
 
-    __slots__ = ("_call", "_ready")
+    __slots__ = ("_call", "_lost", "_ready")
     _inner: Requests
 
     def _adopt(self, inner: Any) -> None:
         super()._adopt(inner)
         self._call: Call = inner.call
         self._ready: deque[Part] = deque()
+        self._lost = False
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
         ready = self._ready
-        if self._call.stream.ended:
+        if self._lost or (ready and self._call.stream.dropped):
+            self._lost = True
             ready.clear()
+            raise _over(self._call)
         while True:
             try:
                 part = ready.popleft()
@@ -132,9 +137,16 @@ class RequestIterator(Facade):
                 return self._call.decode(part)
 
 
+def _over(call: Call) -> RpcError:
+    deadline = call.stream.deadline
+    if deadline is not None and deadline.expired():
+        return rpc_error(StatusCode.DEADLINE_EXCEEDED, "deadline exceeded")
+    return rpc_error(StatusCode.CANCELLED, "the call has ended")
+
+
 def _fetch(requests: Requests, ready: deque[Part]) -> bool | Awaitable[bool]:
     """Bring along what is there, at least one; False if no more come. A task is made only where there is something to wait for."""
-    ready.extend(requests.ready_parts(BATCH, OUTBOX))
+    ready.extend(ready_parts(requests.call.stream))
     return bool(ready) or _wait(requests, ready)
 
 
@@ -143,7 +155,7 @@ async def _wait(requests: Requests, ready: deque[Part]) -> bool:
     if part is None:
         return False
     ready.append(part)
-    ready.extend(requests.ready_parts(BATCH, OUTBOX))
+    ready.extend(ready_parts(requests.call.stream))
     return True
 
 

@@ -1,8 +1,8 @@
 """Messages of a stream, by the batch: one way into the loop and back costs what many messages cost.
 
-Receiving: a way into the loop waits for one message and brings along all that are there, up to `BATCH`; they are given out one by
-one. While they are, the loop reads on, so the batches grow with the speed of the peer. Nothing is fetched ahead of being asked for,
-so nothing is lost or left behind, and flow control counts as taken what was given or is about to be.
+Receiving: a way into the loop waits for one message and brings along all that are there, up to `BATCH` or `OUTBOX` octets; they are
+decoded and given out one by one. While they are, the loop reads on, so the batches grow with the speed of the peer. Nothing is
+fetched ahead of being asked for, so nothing is lost or left behind, and flow control counts as taken what was given or is about to be.
 
 Sending: a message is encoded by the caller, who gets its errors, put into the outbox, and sent by a task in the loop, which goes
 on until the outbox is empty. Who fills it, by `OUTBOX` octets or `BATCH` messages, waits until it has been sent.
@@ -12,24 +12,34 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from wirelane.core.deadline import Deadline
-from wirelane.errors import RpcError, UsageError
+from wirelane.errors import CodecError, LimitExceeded, RpcError, UsageError
 from wirelane.sync._facade import Facade
 from wirelane.sync._portal import Bell, call, current, run
 
 if TYPE_CHECKING:
     from wirelane.sync.grpc.streams import ClientStreamCall as SyncClientStreamCall
+    from wirelane.transport.base import ClientStream, Part, ServerStream
 
-__all__ = ["BATCH", "OUTBOX", "Receives", "Sends", "SendsAndReceives", "SendsForOne", "send_all"]
+__all__ = [
+    "BATCH",
+    "OUTBOX",
+    "Receives",
+    "Sends",
+    "SendsAndReceives",
+    "SendsForOne",
+    "ready_parts",
+    "send_all",
+]
 
 BATCH: Final = 256
 """Messages that are moved at once at most."""
 
 OUTBOX: Final = 65536
-"""Octets that wait to be sent at most, one message more apart: what the transport of a connection buffers, too."""
+"""Octets that are moved at once at most, or wait to be sent, one message more apart: what the transport of a connection buffers, too."""
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -38,7 +48,7 @@ T = TypeVar("T")
 
 class _Stream(Facade):
     # One layout for both sides: classes with slots of their own cannot be joined.
-    __slots__ = ("_error", "_outbox", "_ready")
+    __slots__ = ("_outbox", "_ready")
 
 
 class Receives(_Stream, Generic[Res]):
@@ -48,8 +58,7 @@ class Receives(_Stream, Generic[Res]):
 
     def _adopt(self, inner: Any) -> None:
         super()._adopt(inner)
-        self._ready: deque[Res] = deque()
-        self._error: Exception | None = None
+        self._ready: deque[Part] = deque()
 
     def receive(self, *, timeout: float | None = None) -> Res | None:
         """Return the next message, or None when the call has ended with OK. Interrupted, it loses no message.
@@ -65,10 +74,7 @@ class Receives(_Stream, Generic[Res]):
         """
         if timeout is not None:
             Deadline.after(timeout)  # refuses what is no timeout
-        try:
-            return self._ready.popleft()
-        except IndexError:
-            return self._fetch(timeout)
+        return self._next(timeout)
 
     def cancel(self) -> None:
         """Cancel the call: whoever waits for it gets `RpcError` CANCELLED, and messages not received yet are dropped.
@@ -82,41 +88,73 @@ class Receives(_Stream, Generic[Res]):
         return self
 
     def __next__(self) -> Res:
-        try:
-            return self._ready.popleft()
-        except IndexError:
-            message = self._fetch(None)
+        message = self._next(None)
         if message is None:
             raise StopIteration
         return message
 
-    def _fetch(self, timeout: float | None) -> Res | None:
+    def _next(self, timeout: float | None) -> Res | None:
+        inner, ready = self._inner, self._ready
+        if ready and inner._stream.dropped:
+            ready.clear()  # the deadline has passed, or the call was cancelled otherwise
         while True:
-            error, self._error = self._error, None
-            if error is not None:
-                raise error
-            if not run(_receive_many, self._inner, timeout, self):
-                return None
             try:
-                return self._ready.popleft()
-            except IndexError:
-                continue  # another thread was faster
+                part = ready.popleft()
+            except IndexError:  # none left; or another thread was faster
+                if not current().run(_fetch, (inner, timeout, ready), {}):
+                    return None
+                continue
+            try:
+                return _read(inner, part)
+            except (CodecError, LimitExceeded):
+                return call(inner._unpack, inner._stream, part)  # says what is wrong, and ends the call
+            except BaseException:
+                ready.appendleft(part)  # interrupted
+                raise
 
 
-async def _receive_many(inner: Any, timeout: float | None, shell: Receives[Any]) -> bool:
-    """Put what is there into the shell, at least one message; False at the end.
-
-    Into the shell and not into the result: a caller who is interrupted does not get the result.
-    """
-    message = await inner.receive(timeout=timeout)
-    if message is None:
-        return False
-    ready = shell._ready
-    ready.append(message)
+def _read(inner: Any, part: Part) -> Any:
+    """As the call itself does, but for what follows from an error: that is the loop's business."""
+    compressed, payload = part
+    bound = inner._bound
+    inner._received_compressed = compressed
+    if compressed:
+        payload = inner._inflate(inner._stream, payload)
     try:
-        ready.extend(inner._receive_ready(BATCH))
-    except Exception as error:  # noqa: BLE001  (raised to the caller once the messages before it were given)
-        shell._error = error
+        return bound.parse(payload)
+    except bound.reply.faults:
+        return bound.reply.decode(payload)
+
+
+def ready_parts(stream: ClientStream | ServerStream) -> Iterator[Part]:
+    """Take the messages that are here already, as they travelled, as many as are moved at once; in the loop."""
+    octets = 0
+    for _ in range(BATCH):
+        part = stream.receive_nowait()
+        if part is None:
+            return
+        yield part
+        octets += len(part[1])
+        if octets > OUTBOX:
+            return
+
+
+def _fetch(inner: Any, timeout: float | None, ready: deque[Part]) -> bool | Awaitable[bool]:
+    """Put what is there into `ready`, at least one message; False at the end. Waits, in a task, only where nothing is there.
+
+    Into that and not into the result: a caller who is interrupted does not get the result.
+    """
+    stream = inner._open_stream()
+    ready.extend(ready_parts(stream))
+    return bool(ready) or _wait(inner, stream, timeout, ready)
+
+
+async def _wait(inner: Any, stream: ClientStream, timeout: float | None, ready: deque[Part]) -> bool:
+    part = await inner._next_part(stream, timeout)
+    if part is None:
+        return False
+    ready.append(part)
+    ready.extend(ready_parts(inner._open_stream()))
     return True
 
 

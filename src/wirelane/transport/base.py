@@ -159,6 +159,11 @@ class ClientStream(Protocol):
         """Whether the call has ended, and every message was given out."""
         ...
 
+    @property
+    def dropped(self) -> bool:
+        """Whether this end has ended the call, so that no message is given out any more, whatever has come."""
+        ...
+
     def completion(self) -> Future[None]:
         """Return what to wait for until the stream is `complete`; a wait may be cancelled and begun again.
 
@@ -301,6 +306,11 @@ class ServerStream(Protocol):
     @property
     def exhausted(self) -> bool:
         """Whether the client has said everything, and every message was given out."""
+        ...
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the call has ended before that, so that no message is given out any more, whatever has come."""
         ...
 
     def completion(self) -> Future[None]:

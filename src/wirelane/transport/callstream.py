@@ -72,6 +72,11 @@ class CallStream(Stream):
         """Whether nothing more will be given out."""
         return self._all_in and not self._messages
 
+    @property
+    def dropped(self) -> bool:
+        """Whether this end let go of what it had not taken (or none ever came, and none will)."""
+        return self._all_in and self._messages is None
+
     def completion(self) -> asyncio.Future[None]:
         """Return what to wait for until the stream is `complete`. A wait may be cancelled, and begun again.
 
@@ -268,9 +273,7 @@ class CallStream(Stream):
         """No more will arrive; `discard` also drops what was not taken."""
         self._all_in = True
         if discard:
-            self._reader = None
-            if self._messages:
-                self._messages.clear()
+            self._reader = self._messages = None
         if self._receiver is not None or self._whole is not None:
             self._wake_reader()
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from wirelane.codec.details import encode_status_details
@@ -514,17 +514,6 @@ class Requests:
         part = None if self._done else await self._call.receive_part()
         self._done = part is None
         return part
-
-    def ready_parts(self, most: int, octets: int) -> Iterator[Part]:
-        """Take the requests that are here already, as they travelled, up to a number, or a size and one more."""
-        for _ in range(most):
-            part = self._stream.receive_nowait()
-            if part is None:
-                return
-            yield part
-            octets -= len(part[1])
-            if octets < 0:
-                return
 
     def __repr__(self) -> str:
         return f"<Requests of {self._call.route.name}{' (all received)' if self._done else ''}>"
