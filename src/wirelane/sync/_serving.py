@@ -13,7 +13,7 @@ import inspect
 import signal
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
@@ -97,7 +97,12 @@ class BlockingServer(AsyncServer):
 
 def _replies(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[Any]:
     # A generator, so that the function itself is called where its items are made: in the thread.
-    yield from function(*arguments)
+    replies = function(*arguments)
+    if not isinstance(replies, Iterable) or isinstance(replies, Mapping | str | bytes):
+        raise TypeError(
+            f"a streaming handler must yield messages or return an iterable of them, not {type(replies).__name__}"
+        )
+    yield from replies
 
 
 @facade_of(Requests)
