@@ -33,6 +33,7 @@ from sync_rules import (
     BODIES,
     EXTRA,
     FOREIGN,
+    GIVEN,
     IN_LOOP,
     INNER,
     LEFT_OUT,
@@ -92,6 +93,7 @@ class Maker:
             *IN_LOOP,
             *WIDER,
             *INNER,
+            *GIVEN,
             *EXTRA,
             *BODIES,
             *LEFT_OUT,
@@ -189,6 +191,8 @@ class ModuleMaker:
         replaced = self.maker.rule(ARGUMENTS, f"{self.module.product}.{owner.__name__}.__init__")
         rule = f"{self.module.product}.{owner.__name__}"
         call = self._call(self.maker.rule(INNER, rule) or f"Async{owner.__name__}", node.args, replaced or {})
+        if given := self.maker.rule(GIVEN, rule):
+            call += f", {given}"
         parameters = self._parameters(node.args, where)
         if extra := self.maker.rule(EXTRA, rule):
             parameters += f", {extra}"
@@ -347,6 +351,7 @@ COMMON = {"Callable": "collections.abc", "Iterable": "collections.abc", "Iterato
 HELPERS = {
     "Channel": "wirelane.sync.grpc.channel",
     "ClientStreamCall": "wirelane.sync.grpc.streams",
+    "Context": "wirelane.sync.grpc.context",
     "Connection": "wirelane.sync.tcp.connection",
     "Made": "wirelane.sync._facade",
     "Facade": "wirelane.sync._facade",

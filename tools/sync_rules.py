@@ -159,8 +159,9 @@ return channel
 """,
 }
 
-# What a constructor makes in place of the class of the same name, and what it takes beyond the async one's parameters.
+# What a constructor makes in place of the class of the same name, what it gives it, and what it takes beyond the async one's parameters.
 INNER = {"grpc.Server": "BlockingServer"}
+GIVEN = {"grpc.Server": "context=Context"}
 EXTRA = {"grpc.Server": "threads: int=THREADS", "tcp.Server": "threads: int=THREADS"}
 
 # Properties that do more than to look.

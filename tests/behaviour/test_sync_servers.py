@@ -330,3 +330,28 @@ def test_a_second_signal_stops_at_once(process: tuple[subprocess.Popen[str], str
         assert reply.exception(20) is not None
     out, _ = server.communicate(timeout=30)
     assert out == "over CLOSED True\n"
+
+
+def test_the_context_of_a_handler_is_one_for_threads() -> None:
+    """Also where nobody has asked for `grpc.Context`, whose module is loaded when it is."""
+    script = f"""
+        from support.client_support import PROTO
+        from wirelane.sync import grpc
+        server = grpc.Server(schema=PROTO)
+
+        @server.method("{SERVICE}/One")
+        def one(request, context):
+            return {{"text": type(context).__module__}}
+
+        with server.listen("127.0.0.1:0") as at, grpc.connect(f"127.0.0.1:{{at.port}}", schema=PROTO) as channel:
+            print(channel.unary("{SERVICE}/One")["text"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert (done.stdout, done.stderr) == ("wirelane.sync.grpc.context\n", "")

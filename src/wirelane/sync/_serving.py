@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from wirelane.errors import RpcError, rpc_error
 from wirelane.grpc.methods import Method
+from wirelane.grpc.server.context import Context
 from wirelane.grpc.server.handler import Requests
 from wirelane.grpc.server.server import Server as AsyncServer
 from wirelane.status import StatusCode
@@ -42,10 +43,19 @@ class BlockingServer(AsyncServer):
     """A server that takes functions that block for handlers.
 
     Args:
+        context: The shell of the context that handlers get.
         threads: How many handlers run at once; calls beyond that wait.
     """
 
-    def __init__(self, services: Iterable[object] = (), *, threads: int = THREADS, **settings: Any) -> None:
+    def __init__(
+        self,
+        services: Iterable[object] = (),
+        *,
+        context: type[Facade],
+        threads: int = THREADS,
+        **settings: Any,
+    ) -> None:
+        self._context = context
         self._threads = Threads(threads)
         self._adapt = self._awaitable
         super().__init__(services, **settings)
@@ -74,17 +84,20 @@ class BlockingServer(AsyncServer):
 
             @wraps(function)
             async def one(*arguments: Any) -> Any:
-                return await threads.call(function, *map(wrap, arguments))
+                return await threads.call(function, *map(self._shell, arguments))
 
             return one
 
         @wraps(function)
         async def many(*arguments: Any) -> Feed:
             # The handler sees the head leave with its first reply: from then on the compression of the call is settled.
-            replies = _replies(function, tuple(map(wrap, arguments)))
+            replies = _replies(function, tuple(map(self._shell, arguments)))
             return Feed(replies, start=threads.submit, first_alone=True)
 
         return many
+
+    def _shell(self, argument: Any) -> Any:
+        return self._context._over(argument) if type(argument) is Context else wrap(argument)
 
     def _streams_replies(self, method: object, function: Any) -> bool:
         if isinstance(method, Method):

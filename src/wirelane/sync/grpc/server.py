@@ -27,6 +27,7 @@ from wirelane.sync._facade import facade_of, wrap
 from wirelane.sync._portal import call
 from wirelane.sync._serving import BlockingServer, ServerFacade
 from wirelane.sync._threads import THREADS
+from wirelane.sync.grpc.context import Context
 from wirelane.sync.grpc.health import Health
 from wirelane.sync.grpc.listening import Listening
 
@@ -88,6 +89,7 @@ class Server(ServerFacade):
             compression=compression,
             options=options,
             trace=trace,
+            context=Context,
             threads=threads,
         )
 
