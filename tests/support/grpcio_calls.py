@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,19 +10,14 @@ import grpc as grpcio
 
 from support.server_support import GrpcioClient, grpcio_client
 
-__all__ = ["GrpcioCall", "GrpcioCalls", "grpcio_calls"]
+__all__ = ["GrpcioCall", "GrpcioCalls", "GrpcioStub", "grpcio_calls"]
 
 
 class GrpcioCall:
-    """One call, whose messages are dicts.
+    """One call."""
 
-    Attributes:
-        error: What it failed with.
-    """
-
-    def __init__(self, call: Any, streams: bool) -> None:
+    def __init__(self, call: Any) -> None:
         self._call = call
-        self._streams = streams
 
     async def reply(self) -> Any:
         """The one reply."""
@@ -43,7 +38,7 @@ class GrpcioCall:
     async def error(self) -> grpcio.aio.AioRpcError:
         """What the call fails with."""
         try:
-            await (self.replies() if self._streams else self.reply())
+            await (self.replies() if hasattr(self._call, "read") else self.reply())
         except grpcio.aio.AioRpcError as error:
             return error
         raise AssertionError("the call succeeded")
@@ -81,27 +76,39 @@ class GrpcioCalls:
         self._client = client
 
     def unary_unary(self, name: str, request: Any, **options: Any) -> GrpcioCall:
-        return GrpcioCall(self._client.unary_unary(name)(request, **options), False)
+        return GrpcioCall(self._client.unary_unary(name)(request, **options))
 
     def unary_stream(self, name: str, request: Any, **options: Any) -> GrpcioCall:
-        return GrpcioCall(self._client.unary_stream(name)(request, **options), True)
+        return GrpcioCall(self._client.unary_stream(name)(request, **options))
 
     def stream_unary(self, name: str, requests: Any = None, **options: Any) -> GrpcioCall:
-        return GrpcioCall(self._client.stream_unary(name)(requests, **options), False)
+        return GrpcioCall(self._client.stream_unary(name)(requests, **options))
 
     def stream_stream(self, name: str, requests: Any = None, **options: Any) -> GrpcioCall:
-        return GrpcioCall(self._client.stream_stream(name)(requests, **options), True)
+        return GrpcioCall(self._client.stream_stream(name)(requests, **options))
 
-    def other(
-        self, path: str, request_class: Any, reply_class: Any, requests: Any, **options: Any
-    ) -> GrpcioCall:
-        """A call with many of both, of another service: by google.protobuf's classes."""
+    def stub(self, kind: Callable[[grpcio.aio.Channel], Any]) -> GrpcioStub:
+        """A stub that other tools generated."""
+        return GrpcioStub(kind(self._client.channel))
+
+    def other(self, path: str, request_class: Any, reply_class: Any, requests: Any = None) -> GrpcioCall:
+        """A call with many of both, by google.protobuf's classes."""
         method = self._client.channel.stream_stream(
             path,
             request_serializer=request_class.SerializeToString,
             response_deserializer=reply_class.FromString,
         )
-        return GrpcioCall(method(requests, **options), True)
+        return GrpcioCall(method(requests))
+
+
+class GrpcioStub:
+    """Calls with the classes of a generated stub."""
+
+    def __init__(self, stub: Any) -> None:
+        self._stub = stub
+
+    def call(self, name: str, request: Any) -> GrpcioCall:
+        return GrpcioCall(getattr(self._stub, name)(request))
 
 
 @asynccontextmanager
