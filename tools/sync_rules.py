@@ -176,7 +176,7 @@ LEFT_OUT = {"grpc.Channel.request"}
 # Tests that are run both ways, and how they are said without await. What is marked `there` stays.
 TESTS = (ROOT / "tests" / "twins", ROOT / "tests" / "twins_sync")
 TEST_WORDS = (
-    (r"asyncio\.to_thread\(([^,()]+), ", r"\1("),
+    (r"asyncio\.to_thread\(([^,()]+)(, |(?=\)))", r"\1("),
     (r"import asyncio\n", ""),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),

@@ -1,10 +1,13 @@
-"""Error details: every type of google.rpc and messages of every library, against grpcio-status in both directions."""
+"""Error details, every type of google.rpc and messages of every library, against grpcio-status in both directions.
+
+Made of `tests/twins` by tools/make_sync.py; do not edit.
+"""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -16,10 +19,12 @@ from google.rpc import error_details_pb2 as kinds
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from support.client_support import Notes, notes_channel
-from support.server_support import ASK, DEMO, Generated, demo_server, generate_demo, grpcio_client, listening
-from wirelane import RpcError, StatusCode, UsageError, grpc
+from support.server_support import ASK, DEMO, Generated, generate_demo
+from support.sync_support import BlockingNotes
+from twins_sync.grpc_support import notes_channel
+from twins_sync.server_support import demo_server, grpcio_client, listening
 from wirelane.codec import encode_status_details
+from wirelane.sync import RpcError, StatusCode, UsageError, grpc
 
 TEN: list[tuple[Any, dict[str, Any]]] = [
     (
@@ -58,39 +63,35 @@ def test_these_are_all_types_that_google_has_for_details() -> None:
     assert {f"google.rpc.{name}" for name in kinds.DESCRIPTOR.message_types_by_name} == set(NAMES)
 
 
-async def failure_of(*details: object, code: object = StatusCode.NOT_FOUND, message: str = "no") -> Any:
+def failure_of(*details: object, code: object = StatusCode.NOT_FOUND, message: str = "no") -> Any:
     """Fail a call of our server with details; return what grpcio's client raises."""
     server = demo_server()
 
     @server.method("Demo/One")
-    async def one(request, context):
+    def one(request, context):
         context.abort(code, message, details=details)
 
-    async with listening(server) as at, grpcio_client(at) as client:
-        with pytest.raises(grpcio.aio.AioRpcError) as caught:
-            await client.unary_unary("One")({})
-    return caught.value
+    with listening(server) as at, grpcio_client(at) as client:
+        return client.unary_unary("One", {}).error()
 
 
-@asynccontextmanager
-async def failing(status: status_pb2.Status, code: grpcio.StatusCode) -> AsyncIterator[grpc.Channel]:
+@contextmanager
+def failing(status: status_pb2.Status, code: grpcio.StatusCode) -> Iterator[grpc.Channel]:
     """Connect to a grpcio server that fails every call, with whatever status in the details."""
 
-    class Failing(Notes):
-        async def one(self, request, context):
+    class Failing(BlockingNotes):
+        def one(self, request, context):
             context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-            await context.abort(code, status.message)
+            context.abort(code, status.message)
 
-    async with notes_channel(Failing()) as channel:
+    with notes_channel(Failing()) as channel:
         yield channel
 
 
-async def error_from(
-    status: status_pb2.Status, code: grpcio.StatusCode = grpcio.StatusCode.NOT_FOUND
-) -> RpcError:
-    async with failing(status, code) as channel:
+def error_from(status: status_pb2.Status, code: grpcio.StatusCode = grpcio.StatusCode.NOT_FOUND) -> RpcError:
+    with failing(status, code) as channel:
         with pytest.raises(RpcError) as caught:
-            await channel.unary("Calls/One")
+            channel.unary("Calls/One")
     return caught.value
 
 
@@ -102,17 +103,17 @@ def status_of(*details: Any, code: int = 5, message: str = "no") -> status_pb2.S
 
 
 @pytest.mark.parametrize("form", ["message", "dict"])
-async def test_grpcio_reads_every_type_that_our_server_sends(form: str) -> None:
+def test_grpcio_reads_every_type_that_our_server_sends(form: str) -> None:
     given = [
         message if form == "message" else {"@type": message.DESCRIPTOR.full_name, **fields}
         for message, fields in TEN
     ]
-    status = rpc_status.from_call(await failure_of(*given))
+    status = rpc_status.from_call(failure_of(*given))
     assert status == status_of(*(message for message, _ in TEN))
 
 
-async def test_our_client_reads_every_type_that_grpcio_sends() -> None:
-    error = await error_from(status_of(*(message for message, _ in TEN)))
+def test_our_client_reads_every_type_that_grpcio_sends() -> None:
+    error = error_from(status_of(*(message for message, _ in TEN)))
     for detail, (message, fields) in zip(error.details, TEN, strict=True):
         assert detail["@type"] == f"type.googleapis.com/{message.DESCRIPTOR.full_name}"
         assert detail.keys() >= fields.keys()
@@ -121,16 +122,16 @@ async def test_our_client_reads_every_type_that_grpcio_sends() -> None:
         assert error.detail(message.DESCRIPTOR.full_name) is detail
 
 
-async def test_a_detail_that_is_not_there_is_none() -> None:
-    error = await error_from(status_of(kinds.Help()))
+def test_a_detail_that_is_not_there_is_none() -> None:
+    error = error_from(status_of(kinds.Help()))
     assert error.detail(kinds.ErrorInfo) is None
     assert error.detail("google.rpc.ErrorInfo") is None
     with pytest.raises(UsageError, match="no message type"):
         error.detail(int)
 
 
-async def test_details_stay_what_they_are_when_an_error_is_pickled() -> None:
-    error = pickle.loads(pickle.dumps(await error_from(status_of(kinds.ErrorInfo(reason="A")))))
+def test_details_stay_what_they_are_when_an_error_is_pickled() -> None:
+    error = pickle.loads(pickle.dumps(error_from(status_of(kinds.ErrorInfo(reason="A")))))
     assert error.detail(kinds.ErrorInfo) == kinds.ErrorInfo(reason="A")
     assert error.detail("google.rpc.ErrorInfo")["reason"] == "A"
 
@@ -154,12 +155,12 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Generated:
     return generate_demo(tmp_path_factory.mktemp("details"))
 
 
-async def test_messages_of_betterproto2_are_details_in_both_directions(generated: Generated) -> None:
+def test_messages_of_betterproto2_are_details_in_both_directions(generated: Generated) -> None:
     ask = generated.betterproto2.Ask(n=5, text="x")
     expected = generated.pb2.Ask(n=5, text="x")
-    status = rpc_status.from_call(await failure_of(ask))
+    status = rpc_status.from_call(failure_of(ask))
     assert status == status_of(expected)
-    error = await error_from(status)
+    error = error_from(status)
     # The schema of that channel does not know the type.
     assert error.details == ({"@type": f"type.googleapis.com/{ASK}", "value": bytes(ask)},)
     assert error.detail(generated.betterproto2.Ask) == ask
@@ -168,76 +169,76 @@ async def test_messages_of_betterproto2_are_details_in_both_directions(generated
     assert pickle.loads(pickle.dumps(error)).detail(generated.pb2.Ask) == expected
 
 
-async def test_messages_of_any_pool_are_details(generated: Generated) -> None:
+def test_messages_of_any_pool_are_details(generated: Generated) -> None:
     from wirelane.codec import Schema
 
     kind = Schema.load(DEMO).message_class(ASK)
     assert kind is not generated.pb2.Ask
     packed = AnyMessage(type_url=f"example.com/{ASK}", value=b"\x08\x05")
-    status = rpc_status.from_call(await failure_of(kind(n=5), packed))
+    status = rpc_status.from_call(failure_of(kind(n=5), packed))
     assert [each.type_url for each in status.details] == [
         f"type.googleapis.com/{ASK}",
         f"example.com/{ASK}",
     ]
-    error = await error_from(status)
+    error = error_from(status)
     assert error.detail(kind) == kind(n=5)
 
 
-async def test_details_are_passed_on_by_a_server_that_does_not_know_their_type(generated: Generated) -> None:
-    error = await error_from(status_of(generated.pb2.Ask(n=5)))
+def test_details_are_passed_on_by_a_server_that_does_not_know_their_type(generated: Generated) -> None:
+    error = error_from(status_of(generated.pb2.Ask(n=5)))
     server = grpc.Server(schema='syntax = "proto3"; message M {} service Front { rpc One(M) returns (M); }')
 
     @server.method("Front/One")
-    async def one(request):
+    def one(request):
         raise error
 
-    async with server.listen("127.0.0.1:0") as at:
+    with server.listen("127.0.0.1:0") as at:
         with pytest.raises(RpcError) as caught:
-            await grpc.call(f"127.0.0.1:{at.port}", "Front/One", schema="reflection")
+            grpc.call(f"127.0.0.1:{at.port}", "Front/One", schema="reflection")
     assert caught.value.detail(generated.pb2.Ask) == generated.pb2.Ask(n=5)
 
 
-async def test_a_detail_that_wirelane_cannot_name_is_left_out_and_the_status_stays(caplog) -> None:
-    error = await failure_of(object())
+def test_a_detail_that_wirelane_cannot_name_is_left_out_and_the_status_stays(caplog) -> None:
+    error = failure_of(object())
     assert (error.code(), error.details()) == (grpcio.StatusCode.NOT_FOUND, "no")
     assert rpc_status.from_call(error) is None
     assert "a detail is a dict" in caplog.text
 
 
-async def test_details_of_another_status_than_that_of_the_call_are_not_shown() -> None:
+def test_details_of_another_status_than_that_of_the_call_are_not_shown() -> None:
     status = status_of(kinds.ErrorInfo(reason="A"), code=7)
-    error = await error_from(status, grpcio.StatusCode.UNAVAILABLE)
+    error = error_from(status, grpcio.StatusCode.UNAVAILABLE)
     assert (error.code, error.details) == (StatusCode.UNAVAILABLE, ())
     assert error.metadata is not None
 
 
-async def test_details_whose_status_names_no_code_or_another_message_are_shown() -> None:
-    assert (await error_from(status_of(kinds.Help(), code=0))).detail(kinds.Help) == kinds.Help()
+def test_details_whose_status_names_no_code_or_another_message_are_shown() -> None:
+    assert (error_from(status_of(kinds.Help(), code=0))).detail(kinds.Help) == kinds.Help()
 
-    class Talking(Notes):
-        async def one(self, request, context):
+    class Talking(BlockingNotes):
+        def one(self, request, context):
             blob = status_of(kinds.Help(), message="in other words").SerializeToString()
             context.set_trailing_metadata((("grpc-status-details-bin", blob),))
-            await context.abort(grpcio.StatusCode.NOT_FOUND, "no")
+            context.abort(grpcio.StatusCode.NOT_FOUND, "no")
 
-    async with notes_channel(Talking()) as channel:
+    with notes_channel(Talking()) as channel:
         with pytest.raises(RpcError) as caught:
-            await channel.unary("Calls/One")
+            channel.unary("Calls/One")
     assert (caught.value.message, caught.value.detail(kinds.Help)) == ("no", kinds.Help())
 
 
-async def test_details_that_the_client_would_not_take_do_not_cost_the_status(caplog) -> None:
+def test_details_that_the_client_would_not_take_do_not_cost_the_status(caplog) -> None:
     # grpcio takes 16 KiB of trailers, and fails the call with RESOURCE_EXHAUSTED for more.
     large = kinds.DebugInfo(detail="x" * 20_000)
-    error = await failure_of(large)
+    error = failure_of(large)
     assert (error.code(), error.details()) == (grpcio.StatusCode.NOT_FOUND, "no")
     assert rpc_status.from_call(error) is None
     assert "16384" in caplog.text
     small = kinds.DebugInfo(detail="x" * 5_000)
-    assert rpc_status.from_call(await failure_of(small)) == status_of(small)
+    assert rpc_status.from_call(failure_of(small)) == status_of(small)
 
 
-async def test_details_are_files_too() -> None:
+def test_details_are_files_too() -> None:
     file = descriptor_pb2.FileDescriptorProto(name="x.proto")
-    error = await error_from(rpc_status.from_call(await failure_of(file)))
+    error = error_from(rpc_status.from_call(failure_of(file)))
     assert error.detail(descriptor_pb2.FileDescriptorProto) == file
