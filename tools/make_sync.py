@@ -500,7 +500,7 @@ def formatted(text: str, path: Path) -> str:
     """The text as ruff leaves it: imports sorted, lines broken."""
     for arguments in (
         ["check", "--fix-only", "--quiet", "--select", "I,TC,F401"],
-        ["check", "--fix-only", "--quiet", "--unsafe-fixes", "--select", "C416"],
+        ["check", "--fix-only", "--quiet", "--unsafe-fixes", "--select", "C416,UP028"],
         ["format", "--quiet"],
     ):
         done = subprocess.run(
