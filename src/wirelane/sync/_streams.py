@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from wirelane.core.deadline import Deadline
@@ -224,11 +224,15 @@ def send_all(stream: SyncClientStreamCall[Req, Res], messages: Iterable[Req]) ->
     """Send the messages in a call that was not opened yet, and return the reply."""
     if not isinstance(messages, Iterable) or isinstance(messages, Mapping | str | bytes):
         raise UsageError(f"messages are an iterable of requests, not {type(messages).__name__}")
-    with stream:
-        for message in messages:
-            if not stream.send(message):
-                break
-        return stream.finish()
+    try:
+        with stream:
+            for message in messages:
+                if not stream.send(message):
+                    break
+            return stream.finish()
+    finally:
+        if isinstance(messages, Generator):
+            messages.close()  # its own cleaning up happens now, if it was not used up
 
 
 class _Outbox:
