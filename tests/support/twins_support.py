@@ -31,6 +31,7 @@ __all__ = [
     "gather",
     "saying",
     "serving",
+    "silent",
     "sleep",
     "start",
     "there",
@@ -74,6 +75,12 @@ def echo(client: socket.socket) -> None:
     """Send back what comes."""
     while data := client.recv(65536):
         client.sendall(data)
+
+
+def silent(client: socket.socket) -> None:
+    """Read, and never say a word."""
+    while client.recv(65536):
+        pass
 
 
 def saying(data: bytes) -> Handler:

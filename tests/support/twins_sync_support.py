@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from support import side_loop
 from support.side_loop import PATIENCE, there
-from support.twins_support import BOTH, DOWN, ONE, UP, Handler, echo, saying, serving
+from support.twins_support import BOTH, DOWN, ONE, UP, Handler, echo, saying, serving, silent
 
 __all__ = [
     "BOTH",
@@ -27,6 +27,7 @@ __all__ = [
     "gather",
     "saying",
     "serving",
+    "silent",
     "sleep",
     "start",
     "there",

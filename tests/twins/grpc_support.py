@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from support.client_support import PROTO, Handler, wire_server
+from support.client_support import BOTH, DOWN, ONE, PROTO, UP, Handler, wire_server
 from support.sync_support import BlockingNotes, grpcio_threads
 from support.twins_support import elsewhere
 from wirelane import Limits, grpc
@@ -37,3 +37,46 @@ async def wire_channel(
         async with grpc.connect(f"127.0.0.1:{port}", **options) as channel:
             yield channel
             assert channel.stats.active == 0, channel
+
+
+async def call_of(channel: grpc.Channel, form: str, timeout: float) -> None:
+    """Make a call of this form, which waits for a message of the server."""
+    if form == "unary":
+        await channel.unary(ONE, b"", timeout=timeout)
+    elif form == "server_stream":
+        async with channel.server_stream(DOWN, b"", timeout=timeout) as stream:
+            await stream.receive()
+    elif form == "client_stream":
+        async with channel.client_stream(UP, timeout=timeout) as stream:
+            await stream.send(b"")
+            await stream.finish()
+    elif form == "client_stream_blocked":
+        async with channel.client_stream(UP, timeout=timeout) as stream:
+            while True:
+                await stream.send(bytes(100_000))
+    elif form == "client_stream_iterable":
+        await channel.client_stream(UP, [b"", b""], timeout=timeout)
+    elif form == "initial_metadata":
+        async with channel.bidi_stream(BOTH, timeout=timeout) as stream:
+            await stream.initial_metadata()
+    elif form == "bidi_iterable":
+        async with channel.bidi_stream(BOTH, [b""], timeout=timeout) as stream:
+            async for _ in stream:
+                pass
+    elif form == "collect":
+        await channel.collect(DOWN, b"", timeout=timeout)
+    else:
+        await channel.exchange(BOTH, [grpc.Send(b""), grpc.Receive()], timeout=timeout)
+
+
+FORMS = [
+    "unary",
+    "server_stream",
+    "client_stream",
+    "client_stream_blocked",
+    "client_stream_iterable",
+    "initial_metadata",
+    "bidi_iterable",
+    "collect",
+    "exchange",
+]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from support.client_support import PROTO, Handler, wire_server
+from support.client_support import BOTH, DOWN, ONE, PROTO, UP, Handler, wire_server
 from support.sync_support import BlockingNotes, grpcio_threads
 from support.twins_sync_support import elsewhere
 from wirelane.sync import Limits, grpc
@@ -40,3 +40,46 @@ def wire_channel(
         with grpc.connect(f"127.0.0.1:{port}", **options) as channel:
             yield channel
             assert channel.stats.active == 0, channel
+
+
+def call_of(channel: grpc.Channel, form: str, timeout: float) -> None:
+    """Make a call of this form, which waits for a message of the server."""
+    if form == "unary":
+        channel.unary(ONE, b"", timeout=timeout)
+    elif form == "server_stream":
+        with channel.server_stream(DOWN, b"", timeout=timeout) as stream:
+            stream.receive()
+    elif form == "client_stream":
+        with channel.client_stream(UP, timeout=timeout) as stream:
+            stream.send(b"")
+            stream.finish()
+    elif form == "client_stream_blocked":
+        with channel.client_stream(UP, timeout=timeout) as stream:
+            while True:
+                stream.send(bytes(100_000))
+    elif form == "client_stream_iterable":
+        channel.client_stream(UP, [b"", b""], timeout=timeout)
+    elif form == "initial_metadata":
+        with channel.bidi_stream(BOTH, timeout=timeout) as stream:
+            stream.initial_metadata()
+    elif form == "bidi_iterable":
+        with channel.bidi_stream(BOTH, [b""], timeout=timeout) as stream:
+            for _ in stream:
+                pass
+    elif form == "collect":
+        channel.collect(DOWN, b"", timeout=timeout)
+    else:
+        channel.exchange(BOTH, [grpc.Send(b""), grpc.Receive()], timeout=timeout)
+
+
+FORMS = [
+    "unary",
+    "server_stream",
+    "client_stream",
+    "client_stream_blocked",
+    "client_stream_iterable",
+    "initial_metadata",
+    "bidi_iterable",
+    "collect",
+    "exchange",
+]
