@@ -239,11 +239,6 @@ async def test_cancel_before_the_call_is_sent_sends_nothing() -> None:
         call.cancel()
         with pytest.raises(RpcError, match="CANCELLED"):
             await call
-        stream = channel.server_stream("Calls/Down")
-        stream.cancel()
-        with pytest.raises(RpcError, match="CANCELLED"):
-            async with stream:
-                pass
         assert notes.timeouts == []
 
 
@@ -254,37 +249,6 @@ async def test_cancel_after_the_end_changes_nothing() -> None:
         call.cancel()
         assert call.status is StatusCode.OK
         await call
-
-
-async def two_at_once(stream: ServerStream) -> None:
-    await stream.send(b"first")
-    await stream.send(b"second")
-    stream.finish(StatusCode.OK)
-
-
-@pytest.mark.parametrize("kind", ["server stream", "bidi stream"])
-async def test_cancel_drops_the_messages_that_came_and_were_not_received(kind: str) -> None:
-    async with wire_channel(two_at_once) as channel:
-        opened: Any = channel.bidi_stream(BOTH) if kind == "bidi stream" else channel.server_stream(DOWN, b"")
-        async with opened as stream:
-            assert await stream.receive() == b"first"
-            while stream.status is None:
-                await asyncio.sleep(0.001)
-            stream.cancel()
-            with pytest.raises(RpcError, match="CANCELLED"):
-                await stream.receive()
-            assert stream.status is StatusCode.CANCELLED
-        assert (channel.stats.failed, channel.stats.active) == (1, 0)
-
-
-async def test_cancel_after_the_last_message_of_a_stream_changes_nothing() -> None:
-    async with wire_channel(two_at_once) as channel:
-        async with channel.server_stream(DOWN, b"") as stream:
-            assert [message async for message in stream] == [b"first", b"second"]
-            stream.cancel()
-            assert await stream.receive() is None
-            assert stream.status is StatusCode.OK
-        assert channel.stats.succeeded == 1
 
 
 async def test_cancel_ends_a_call_that_waits_for_a_connection() -> None:
@@ -299,38 +263,6 @@ async def test_cancel_ends_a_call_that_waits_for_a_connection() -> None:
         assert channel.stats.active == 0
     server.close()
     await server.wait_closed()
-
-
-async def test_cancel_ends_every_wait_of_a_stream() -> None:
-    async with wire_channel(silence) as channel:
-        async with channel.bidi_stream(BOTH) as stream:
-
-            async def fill() -> None:
-                while True:
-                    await stream.send(bytes(500_000))
-
-            waits = [
-                asyncio.ensure_future(wait) for wait in (stream.receive(), stream.initial_metadata(), fill())
-            ]
-            await turns(20)
-            stream.cancel()
-            for wait in waits:
-                with pytest.raises(RpcError, match="CANCELLED"):
-                    await wait
-
-
-async def test_closing_the_channel_ends_its_calls() -> None:
-    notes = Notes()
-    async with grpcio_server(notes) as port:
-        channel = await grpc.connect(f"127.0.0.1:{port}", schema=PROTO)
-        call = asyncio.ensure_future(channel.unary("Calls/One", {"text": "hang"}))
-        while not notes.timeouts:
-            await asyncio.sleep(0.001)
-        await channel.close()
-        with pytest.raises(RpcError) as raised:
-            await call
-        assert raised.value.code is StatusCode.CANCELLED
-        assert (channel.stats.active, channel.stats.connections) == (0, 0)
 
 
 @pytest.mark.parametrize("steps", range(12))
