@@ -10,10 +10,10 @@ from typing import Any
 import grpc as grpcio
 
 from support.wire_support import RawPeer
-from wirelane import grpc
+from wirelane import TlsConfig, grpc
 from wirelane.codec import Schema
 from wirelane.core.limits import Limits
-from wirelane.core.target import HostPort
+from wirelane.core.target import Address, HostPort
 from wirelane.transport.base import CallEnded, ServerStream
 from wirelane.transport.server import serve
 
@@ -35,6 +35,7 @@ service Calls {
 _GRPCIO_TASKS = ("rpc_task", "HandleExceptions")
 SERVICE = "wirelane.tests.client.Calls"
 NOTE = "wirelane.tests.client.Note"
+ANYWHERE = HostPort("127.0.0.1", 0)
 
 ONE = grpc.Method("test.Echo/Call", grpc.Cardinality.UNARY, bytes, bytes)
 DOWN = grpc.Method("test.Echo/Down", grpc.Cardinality.SERVER_STREAM, bytes, bytes)
@@ -150,7 +151,13 @@ Handler = Callable[[ServerStream], Awaitable[None]]
 
 
 @asynccontextmanager
-async def wire_server(handler: Handler, *, limits: Limits | None = None) -> AsyncIterator[int]:
+async def wire_server(
+    handler: Handler,
+    *,
+    limits: Limits | None = None,
+    at: Address = ANYWHERE,
+    tls: TlsConfig | None = None,
+) -> AsyncIterator[int]:
     """Run wirelane's own transport server; the handler is the call, right or wrong, and holds it by its parts."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -170,7 +177,7 @@ async def wire_server(handler: Handler, *, limits: Limits | None = None) -> Asyn
 
         stream.add_cancel_callback(stop)
 
-    serving = await serve(HostPort("127.0.0.1", 0), on_call, limits=limits)
+    serving = await serve(at, on_call, limits=limits, tls=tls)
     try:
         yield serving.port
     finally:
@@ -213,10 +220,10 @@ class RawServer:
 
 
 @asynccontextmanager
-async def raw_server(greeting: bytes | None = None) -> AsyncIterator[RawServer]:
+async def raw_server(greeting: bytes | None = None, *, port: int = 0) -> AsyncIterator[RawServer]:
     """Listen; each connection is a `RawPeer` that says what the test tells it to."""
     raw = RawServer(greeting)
-    raw.server = await asyncio.get_running_loop().create_server(raw.accept, "127.0.0.1", 0)
+    raw.server = await asyncio.get_running_loop().create_server(raw.accept, "127.0.0.1", port)
     raw.port = raw.server.sockets[0].getsockname()[1]
     try:
         yield raw

@@ -198,7 +198,7 @@ class Channel(CallForms):
         if schema is None:
             if self._core.has_loader:
                 raise UsageError(
-                    "the schema is not loaded yet: await channel.connect() first, or use grpc.connect()"
+                    "the schema is not loaded yet: connect() the channel first, or use grpc.connect()"
                 )
             raise UsageError("this channel has no schema: pass schema= a .proto file, or 'reflection'")
         return schema
