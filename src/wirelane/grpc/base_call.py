@@ -88,7 +88,9 @@ class BaseCall(OpenCall):
     # Messages
 
     def _not_open(self) -> UsageError:
-        return UsageError(f"the call of {self.method} is not open: use it in the block that opens it, `... as stream:`")
+        return UsageError(
+            f"the call of {self.method} is not open: use it in the block that opens it, `... as stream:`"
+        )
 
     def _pack(self, message: object, compress: bool | None = None) -> tuple[bytes, bool]:
         """Encode and compress one message.
