@@ -6,7 +6,7 @@ that does the same to `_inner` in the portal's loop:
 
 - `async def` becomes `def`, and waits for what it called; so does a plain method (it may touch what belongs to the loop).
 - Something to await or to enter (`RESULTS`) becomes what it gives; an async iterator an iterator; a class of `MODULES` its shell.
-- Properties and `repr` only look, and look from here.
+- Properties, `repr` and `str` only look, and look from here.
 - What a base class written by hand brings (`Module.bases`) is left out, and `BODIES` has the bodies that no rule gives.
 
 Docstrings are rewritten by `WORDS`; one that still speaks of awaiting or of tasks afterwards is an error. So are a rule or a name here
@@ -60,6 +60,7 @@ SPECIAL = {
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "__anext__": "__next__",
+    "__str__": "__str__",
 }
 
 
@@ -233,6 +234,8 @@ class ModuleMaker:
             return f"run({inner})\nreturn self"
         if name == "__iter__" and returns == "Self":
             return "return self"
+        if name == "__str__":
+            return "return str(self._inner)"
         if name == "__next__":
             return "return next_of(self._inner)"
         way = "run" if isinstance(node, ast.AsyncFunctionDef) else "call"

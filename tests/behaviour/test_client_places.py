@@ -1,4 +1,4 @@
-"""More calls than a server takes on one connection: they queue in order, and further connections are made for them."""
+"""More calls than a server takes on one connection, seen from inside. What callers see of it is in tests/twins."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-
-from support.client_support import BOTH, ONE, RawServer, raw_server, turns, wire_channel
-from support.wire_support import DATA, GOAWAY, HEADERS, SETTINGS, RawPeer, frame, message
-from wirelane import DeadlineExceeded, Limits, RpcError, StatusCode, UsageError, grpc
-from wirelane.core.backoff import Backoff
-from wirelane.core.target import HostPort
-from wirelane.transport.base import ServerStream
-from wirelane.transport.server import serve
+from support.client_support import ONE, RawServer, raw_server, turns
+from support.wire_support import DATA, HEADERS, SETTINGS, RawPeer, frame, message
+from wirelane import DeadlineExceeded, Limits, grpc
 
 ONE_AT_A_TIME = Limits(max_concurrent_streams=1)
 PATIENCE = 20.0  # a test that needs it has failed
@@ -50,187 +44,6 @@ def start(channel: grpc.Channel, *numbers: int, timeout: float | None = None) ->
     ]
 
 
-async def test_a_channel_opens_further_connections_when_all_are_full() -> None:
-    release = asyncio.Event()
-
-    async def handler(stream: ServerStream) -> None:
-        await release.wait()
-        stream.finish(StatusCode.OK, payload=str(stream.peer).encode())
-
-    options = grpc.ChannelOptions(max_connections=3)
-    async with wire_channel(
-        handler, server_limits=Limits(max_concurrent_streams=4), options=options
-    ) as channel:
-        calls = start(channel, *range(9))
-        async with asyncio.timeout(PATIENCE):
-            while channel.stats.connections < 3:
-                await asyncio.sleep(0)
-        assert repr(channel) == f"<Channel {channel} READY 3 connections, 9 calls>"
-        release.set()
-        clients = [await call for call in calls]
-        assert sorted(clients.count(client) for client in set(clients)) == [1, 4, 4]
-        assert (channel.stats.connects, channel.stats.succeeded) == (3, 9)
-
-
-async def test_one_connection_is_the_default() -> None:
-    release = asyncio.Event()
-
-    async def handler(stream: ServerStream) -> None:
-        await release.wait()
-        stream.finish(StatusCode.OK, payload=b"")
-
-    async with wire_channel(handler, server_limits=ONE_AT_A_TIME) as channel:
-        calls = start(channel, *range(5))
-        await turns(50)
-        assert (channel.stats.active, channel.stats.connects) == (5, 1)
-        release.set()
-        assert [await call for call in calls] == [b""] * 5
-        assert channel.stats.connects == 1
-
-
-async def test_waiting_calls_get_places_in_order_on_whatever_connection_has_one() -> None:
-    async with narrow_channel(2) as (channel, raw):
-        calls = start(channel, *range(8))
-        async with asyncio.timeout(PATIENCE):
-            first, second = await raw.peers.get(), await raw.peers.get()
-            held = {first: await call_on(first), second: await call_on(second)}
-            order = [held[first][1], held[second][1]]
-            for peer in (second, second, first, second, first, first):
-                peer.answer(held[peer][0])
-                held[peer] = await call_on(peer)
-                order.append(held[peer][1])
-            for peer, (stream, _) in held.items():
-                peer.answer(stream)
-            assert [await call for call in calls] == [b"reply"] * 8
-        assert order == [b"%d" % number for number in range(8)]
-        assert channel.stats.connects == 2
-
-
-async def test_never_more_connections_than_allowed() -> None:
-    async with narrow_channel(3) as (channel, raw):
-        calls = start(channel, *range(10))
-        async with asyncio.timeout(PATIENCE):
-            peers = [await raw.peers.get() for _ in range(3)]
-            for peer in peers:
-                await call_on(peer)
-            await turns(50)
-            assert (len(raw.all), channel.stats.connections, channel.stats.active) == (3, 3, 10)
-            for call in calls:
-                call.cancel()
-            await asyncio.wait(calls)
-        assert channel.stats.active == 0
-
-
-async def test_a_new_call_goes_to_the_connection_that_has_a_place() -> None:
-    async with narrow_channel(2) as (channel, raw):
-        async with asyncio.timeout(PATIENCE):
-            calls = start(channel, 0, 1)
-            first, second = await raw.peers.get(), await raw.peers.get()
-            stream, _ = await call_on(first)
-            await call_on(second)
-            first.answer(stream)
-            assert await calls[0] == b"reply"
-            (again,) = start(channel, 2)
-            stream, payload = await call_on(first)
-            assert payload == b"2"
-            first.answer(stream)
-            assert await again == b"reply"
-        calls[1].cancel()
-        await asyncio.wait(calls)
-        assert channel.stats.connects == 2
-
-
-async def test_a_further_connection_that_cannot_be_made_fails_no_call() -> None:
-    release = asyncio.Event()
-
-    def on_call(stream: ServerStream) -> None:
-        async def answer() -> None:
-            await release.wait()
-            stream.finish(StatusCode.OK, payload=b"done")
-
-        tasks.append(asyncio.create_task(answer()))
-
-    tasks: list[asyncio.Task[None]] = []
-    serving = await serve(HostPort("127.0.0.1", 0), on_call, limits=ONE_AT_A_TIME)
-    options = grpc.ChannelOptions(max_connections=4)
-    async with grpc.connect(f"127.0.0.1:{serving.port}", options=options) as channel:
-        serving.close()
-        calls = start(channel, *range(3))
-        async with asyncio.timeout(PATIENCE):
-            while channel._connector._failure is None:
-                await asyncio.sleep(0)
-            assert (channel.state, channel.stats.active) == ("READY", 3)
-            release.set()
-            assert [await call for call in calls] == [b"done"] * 3
-        assert channel.stats.connects == 1
-    await serving.wait_closed()
-
-
-async def test_a_server_that_greets_and_goes_is_not_asked_again_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Backoff, "INITIAL", 1000.0)
-    monkeypatch.setattr(Backoff, "MAXIMUM", 1000.0)
-    async with narrow_channel(3) as (channel, raw):
-        raw.greeting = places(1) + frame(GOAWAY, 0, 0, bytes(8))
-        calls = start(channel, 0, 1, 2)
-        async with asyncio.timeout(PATIENCE):
-            first = await raw.peers.get()
-            await raw.peers.get()
-            for number in range(3):
-                stream, payload = await call_on(first)
-                assert payload == b"%d" % number
-                first.answer(stream)
-            assert [await call for call in calls] == [b"reply"] * 3
-        assert len(raw.all) == 2
-
-
-async def test_calls_that_wait_move_on_when_a_connection_goes() -> None:
-    async with narrow_channel(2) as (channel, raw):
-        async with asyncio.timeout(PATIENCE):
-            calls = start(channel, *range(4))
-            first, second = await raw.peers.get(), await raw.peers.get()
-            stream, _ = await call_on(first)
-            await call_on(second)
-            # One says farewell and finishes its call, the other is cut.
-            first.write(frame(GOAWAY, 0, 0, stream.to_bytes(4, "big") + bytes(4)))
-            third = await raw.peers.get()
-            assert (await call_on(third))[1] == b"2"
-            assert channel.stats.connections == 3
-            first.answer(stream)
-            assert await calls[0] == b"reply"
-            assert second.transport is not None
-            second.transport.abort()
-            with pytest.raises(RpcError) as raised:
-                await calls[1]
-            assert raised.value.code is StatusCode.UNAVAILABLE
-            fourth = await raw.peers.get()
-            stream, payload = await call_on(fourth)
-            assert payload == b"3"
-            fourth.answer(stream)
-            assert await calls[3] == b"reply"
-        calls[2].cancel()
-        await asyncio.wait(calls)
-
-
-async def test_the_last_connection_lost_sends_waiting_calls_to_a_new_one_in_order() -> None:
-    async with narrow_channel(1) as (channel, raw):
-        async with asyncio.timeout(PATIENCE):
-            calls = start(channel, *range(5))
-            first = await raw.peers.get()
-            await call_on(first)
-            assert first.transport is not None
-            first.transport.abort()
-            with pytest.raises(RpcError):
-                await calls[0]
-            second = await raw.peers.get()
-            for number in range(1, 5):
-                stream, payload = await call_on(second)
-                assert payload == b"%d" % number
-                second.answer(stream)
-            assert [await call for call in calls[1:]] == [b"reply"] * 4
-
-
 async def test_a_deadline_ends_the_wait_for_a_place() -> None:
     async with narrow_channel(2) as (channel, raw):
         async with asyncio.timeout(PATIENCE):
@@ -245,36 +58,6 @@ async def test_a_deadline_ends_the_wait_for_a_place() -> None:
         for call in held:
             call.cancel()
         await asyncio.wait(held)
-
-
-async def test_closing_ends_calls_that_wait_for_a_place() -> None:
-    async with narrow_channel(2) as (channel, raw):
-        calls = start(channel, *range(5))
-        async with asyncio.timeout(PATIENCE):
-            for peer in [await raw.peers.get(), await raw.peers.get()]:
-                await call_on(peer)
-            await channel.close()
-            await asyncio.wait(calls)
-        errors = [call.exception() for call in calls]
-        assert [isinstance(error, RpcError) and error.code for error in errors] == [StatusCode.CANCELLED] * 5
-        assert repr(channel) == f"<Channel {channel} SHUTDOWN 0 connections, 0 calls>"
-
-
-async def test_idle_connections_are_closed_one_by_one() -> None:
-    async with narrow_channel(2, idle_timeout=0.02) as (channel, raw):
-        async with asyncio.timeout(PATIENCE):
-            calls = start(channel, 0, 1)
-            first, second = await raw.peers.get(), await raw.peers.get()
-            await call_on(first)
-            stream, _ = await call_on(second)
-            second.answer(stream)
-            assert await calls[1] == b"reply"
-            await second.closed()
-            assert (channel.state, channel.stats.connections, channel.stats.active) == ("READY", 1, 1)
-            calls[0].cancel()
-            await asyncio.wait(calls)
-            await first.closed()
-            assert (channel.state, channel.stats.connections) == ("IDLE", 0)
 
 
 async def test_a_lower_limit_takes_a_place_back_that_was_given_but_not_used() -> None:
@@ -301,32 +84,3 @@ async def test_a_lower_limit_takes_a_place_back_that_was_given_but_not_used() ->
                 assert payload == b"%d" % number
             peer.answer(held)
             assert [await call for call in calls] == [b"reply"] * 5
-
-
-async def test_a_stream_waits_for_a_place_like_any_call() -> None:
-    async with narrow_channel(1) as (channel, raw):
-        async with asyncio.timeout(PATIENCE):
-            (call,) = start(channel, 0)
-            peer = await raw.peers.get()
-            stream, _ = await call_on(peer)
-
-            async def talk() -> bytes | None:
-                async with channel.bidi_stream(BOTH) as both:
-                    await both.send(b"hello")
-                    await both.done_sending()
-                    return await both.receive()
-
-            talking = asyncio.create_task(talk())
-            await turns(10)
-            peer.answer(stream)
-            assert await call == b"reply"
-            stream, payload = await call_on(peer)
-            assert payload == b"hello"
-            peer.answer(stream, b"hi")
-            assert await talking == b"hi"
-
-
-async def test_options_take_any_number_of_connections_but_none() -> None:
-    assert grpc.ChannelOptions(max_connections=10).max_connections == 10
-    with pytest.raises(UsageError, match="max_connections"):
-        grpc.ChannelOptions(max_connections=0)

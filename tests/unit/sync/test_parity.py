@@ -34,6 +34,7 @@ _SPECIAL = {
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "__anext__": "__next__",
+    "__str__": "__str__",
 }
 # Another word for `close`, for those who look for it in asyncio.
 _ALIASES = {"tcp.Connection.aclose", "tcp.Pool.aclose"}

@@ -198,6 +198,9 @@ class Channel(ChannelFacade):
     ) -> None:
         run(self._inner.__aexit__, kind, error, traceback)
 
+    def __str__(self) -> str:
+        return str(self._inner)
+
     def service(self, name: str) -> ServiceStub:
         """Return a service of the schema, its methods as attributes.
 
