@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from support.client_support import BOTH, DOWN, ONE, UP, RawServer, raw_server
+from support.client_support import BOTH, DOWN, ONE, UP, raw_server
+from support.side_loop import Proxy
 from support.twins_support import Running, elsewhere, start, there, until
-from support.wire_support import DATA, GOAWAY, RESPONSE, RST_STREAM, RawPeer, frame, message
+from support.wire_support import DATA, GOAWAY, RESPONSE, RST_STREAM, frame, message
 from twins.grpc_support import wire_channel
 from wirelane import Limits, RpcError, StatusCode, grpc
 from wirelane.core.metadata import Metadata
@@ -170,8 +171,8 @@ async def test_a_message_above_the_limit_is_refused() -> None:
 
 
 async def raw_call(
-    raw: RawServer, channel: grpc.Channel, known: RawPeer | None = None
-) -> tuple[Running[bytes], RawPeer, int]:
+    raw: Proxy, channel: grpc.Channel, known: Proxy | None = None
+) -> tuple[Running[bytes], Proxy, int]:
     call = start(channel.unary, ONE, b"x", timeout=30)
     peer = known or await raw.peers.get()
     return call, peer, (await peer.request()).stream

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
 from support.client_support import BOTH, ONE, raw_server
+from support.side_loop import Proxy
 from support.twins_support import Event, Running, elsewhere, gather, sleep, start, there, until
-from support.wire_support import DATA, GOAWAY, HEADERS, SETTINGS, RawPeer, frame
+from support.wire_support import DATA, GOAWAY, HEADERS, SETTINGS, frame
 from twins.grpc_support import wire_channel
 from wirelane import DeadlineExceeded, Limits, RpcError, StatusCode, UsageError, grpc
 from wirelane.core.backoff import Backoff
@@ -27,7 +27,7 @@ def places(count: int) -> bytes:
 @asynccontextmanager
 async def narrow_channel(
     most: int, *, each: int = 1, **options: object
-) -> AsyncIterator[tuple[grpc.Channel, Any]]:
+) -> AsyncIterator[tuple[grpc.Channel, Proxy]]:
     """A channel of `most` connections to raw servers that take `each` calls on one."""
     async with elsewhere(raw_server, places(each)) as raw:
         settings = grpc.ChannelOptions(max_connections=most, **options)  # type: ignore[arg-type]
@@ -35,7 +35,7 @@ async def narrow_channel(
             yield channel, raw
 
 
-async def call_on(peer: RawPeer) -> tuple[int, bytes]:
+async def call_on(peer: Proxy) -> tuple[int, bytes]:
     """The next call on a connection: its stream and its payload."""
     head = await peer.next(HEADERS)
     body = await peer.next(DATA)

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from support.client_support import BOTH, DOWN, ONE, UP, RawServer, raw_server
+from support.client_support import BOTH, DOWN, ONE, UP, raw_server
+from support.side_loop import Proxy
 from support.twins_sync_support import Running, elsewhere, start, there, until
-from support.wire_support import DATA, GOAWAY, RESPONSE, RST_STREAM, RawPeer, frame, message
+from support.wire_support import DATA, GOAWAY, RESPONSE, RST_STREAM, frame, message
 from twins_sync.grpc_support import wire_channel
 from wirelane.core.metadata import Metadata
 from wirelane.sync import Limits, RpcError, StatusCode, grpc
@@ -173,8 +174,8 @@ def test_a_message_above_the_limit_is_refused() -> None:
 
 
 def raw_call(
-    raw: RawServer, channel: grpc.Channel, known: RawPeer | None = None
-) -> tuple[Running[bytes], RawPeer, int]:
+    raw: Proxy, channel: grpc.Channel, known: Proxy | None = None
+) -> tuple[Running[bytes], Proxy, int]:
     call = start(channel.unary, ONE, b"x", timeout=30)
     peer = known or raw.peers.get()
     return call, peer, (peer.request()).stream

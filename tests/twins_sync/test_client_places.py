@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from support.client_support import BOTH, ONE, raw_server
+from support.side_loop import Proxy
 from support.twins_sync_support import Event, Running, elsewhere, gather, sleep, start, there, until
-from support.wire_support import DATA, GOAWAY, HEADERS, SETTINGS, RawPeer, frame
+from support.wire_support import DATA, GOAWAY, HEADERS, SETTINGS, frame
 from twins_sync.grpc_support import wire_channel
 from wirelane.core.backoff import Backoff
 from wirelane.sync import DeadlineExceeded, Limits, RpcError, StatusCode, UsageError, grpc
@@ -28,7 +28,7 @@ def places(count: int) -> bytes:
 
 
 @contextmanager
-def narrow_channel(most: int, *, each: int = 1, **options: object) -> Iterator[tuple[grpc.Channel, Any]]:
+def narrow_channel(most: int, *, each: int = 1, **options: object) -> Iterator[tuple[grpc.Channel, Proxy]]:
     """A channel of `most` connections to raw servers that take `each` calls on one."""
     with elsewhere(raw_server, places(each)) as raw:
         settings = grpc.ChannelOptions(max_connections=most, **options)  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ def narrow_channel(most: int, *, each: int = 1, **options: object) -> Iterator[t
             yield channel, raw
 
 
-def call_on(peer: RawPeer) -> tuple[int, bytes]:
+def call_on(peer: Proxy) -> tuple[int, bytes]:
     """The next call on a connection: its stream and its payload."""
     head = peer.next(HEADERS)
     body = peer.next(DATA)
