@@ -83,6 +83,24 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
+async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say nothing until the client ends its stream."""
+    await reader.read()
+
+
+def upgrade_to(tls: ssl.SSLContext) -> Streams:
+    """Start TLS when the client asks for it, and greet it there with its own words."""
+
+    async def upgrade(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readline() == b"STARTTLS\n"
+        writer.write(b"go\n")
+        await writer.start_tls(tls)
+        writer.write(b"welcome\n" + await reader.readline())
+        await writer.drain()
+
+    return upgrade
+
+
 @asynccontextmanager
 async def streams_server(
     handle: Streams, tls: ssl.SSLContext | None = None, **options: Any

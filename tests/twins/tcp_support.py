@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from support.net_support import descriptors
 from support.tcp_support import one_guest
 from support.twins_support import elsewhere, until
 from wirelane import BusyError, Limits, tcp
@@ -33,6 +34,12 @@ async def served(
     listen_at = options.pop("listen_at", "127.0.0.1:0")
     async with tcp.Server(handler, **options).listen(listen_at) as listening:
         yield listening, str(listening.address)
+
+
+async def sockets() -> int:
+    """How many sockets this process has open, with those of what the first call of the library starts."""
+    await tcp.Pool("localhost:1").close()
+    return descriptors()
 
 
 async def came(connection: tcp.Connection, size: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from support.net_support import descriptors
 from support.tcp_support import one_guest
 from support.twins_sync_support import elsewhere, until
 from wirelane.sync import BusyError, Limits, tcp
@@ -34,6 +35,12 @@ def served(handler: Callable[[tcp.Connection], None], **options: Any) -> Iterato
     listen_at = options.pop("listen_at", "127.0.0.1:0")
     with tcp.Server(handler, **options).listen(listen_at) as listening:
         yield listening, str(listening.address)
+
+
+def sockets() -> int:
+    """How many sockets this process has open, with those of what the first call of the library starts."""
+    tcp.Pool("localhost:1").close()
+    return descriptors()
 
 
 def came(connection: tcp.Connection, size: int) -> None:

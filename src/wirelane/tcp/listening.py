@@ -108,7 +108,7 @@ class Listening:
     ) -> None:
         if not addresses:
             raise UsageError('listen() needs an address, such as "127.0.0.1:7000"')
-        self.state = ServerState.IDLE
+        self._state = ServerState.IDLE
         self._handler = handler
         self._asked = tuple(
             each if isinstance(each, HostPort | UnixPath) else parse_listen(each) for each in addresses
@@ -124,6 +124,11 @@ class Listening:
         self._log_sampler = Sampler(limits.log_burst)
 
     # -- what it is
+
+    @property
+    def state(self) -> ServerState:
+        """Whether it serves, drains, or is closed."""
+        return self._state
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -179,9 +184,9 @@ class Listening:
             ResolveError: A name has no address.
             UsageError: Started before, or TLS settings without a certificate.
         """
-        if self.state is not ServerState.IDLE:
+        if self._state is not ServerState.IDLE:
             raise UsageError(f"{self!r} was started before; listen() makes a new one")
-        self.state = ServerState.SERVING
+        self._state = ServerState.SERVING
         admission = Admission(self._limits.max_connections, self._limits.max_connections_per_peer)
         try:
             for address in self._asked:
@@ -207,11 +212,11 @@ class Listening:
         return WatchedProtocol(self._limits, self._accept, self._went_idle)
 
     def _accept(self, protocol: TcpProtocol) -> None:
-        if self.state is ServerState.CLOSED:
+        if self._state is ServerState.CLOSED:
             protocol.abort()
             return
         # One that was on its way when the drain began is served like those that were there.
-        protocol.draining = self.state is ServerState.DRAINING
+        protocol.draining = self._state is ServerState.DRAINING
         connection = Connection(protocol, server_side=True)
         task = asyncio.get_running_loop().create_task(
             self._handle(connection, protocol), name=f"wirelane {connection.peer}"
@@ -270,15 +275,15 @@ class Listening:
         everything is aborted, and the cancellation goes on when it has ended.
         """
         deadline = Deadline.after(self._grace if grace is None else grace)
-        if self.state is ServerState.SERVING:
-            self.state = ServerState.DRAINING
+        if self._state is ServerState.SERVING:
+            self._state = ServerState.DRAINING
         try:
-            if self.state is ServerState.DRAINING:
+            if self._state is ServerState.DRAINING:
                 self._stop_listening(finish=True)
                 for connection in self._running.values():
                     connection._protocol.drain()
                 await self._wait(deadline)
-            self.state = ServerState.CLOSED
+            self._state = ServerState.CLOSED
             self._stop_listening()
             for task in self._others():
                 task.cancel()
@@ -291,7 +296,7 @@ class Listening:
 
     def abort(self) -> None:
         """Stop now: accept no more, cut every connection, cancel every handler."""
-        self.state = ServerState.CLOSED
+        self._state = ServerState.CLOSED
         self._stop_listening()
         for connection in self._running.values():
             connection.abort()
@@ -340,7 +345,7 @@ class Listening:
         return self.start().__await__()
 
     async def __aenter__(self) -> Self:
-        if self.state is ServerState.IDLE:
+        if self._state is ServerState.IDLE:
             await self.start()
         return self
 
@@ -352,4 +357,4 @@ class Listening:
     def __repr__(self) -> str:
         where = ", ".join(map(str, self.addresses))
         plural = "" if self.connections == 1 else "s"
-        return f"<Listening {where} {self.state.value} {self.connections} connection{plural}>"
+        return f"<Listening {where} {self._state.value} {self.connections} connection{plural}>"

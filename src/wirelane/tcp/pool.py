@@ -191,9 +191,9 @@ class Pool:
             )
 
         dial(connect_timeout)  # refuses what makes no sense; nothing happens before it is awaited
-        self.address = address
-        self.size = size
-        self.limits = Limits.of(limits)
+        self._address = address
+        self._size = size
+        self._limits = Limits.of(limits)
         self._dial = dial
         self._connect_timeout = connect_timeout
         self._prepare = prepare
@@ -276,6 +276,21 @@ class Pool:
         return await exchange(await self._acquire(deadline, new=True))
 
     # -- what it is
+
+    @property
+    def address(self) -> str:
+        """Where its connections go, as it was given."""
+        return self._address
+
+    @property
+    def size(self) -> int:
+        """The most connections that there may be."""
+        return self._size
+
+    @property
+    def limits(self) -> Limits:
+        """Sizes, counts and times of its connections."""
+        return self._limits
 
     @property
     def closed(self) -> bool:

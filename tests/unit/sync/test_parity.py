@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -38,6 +39,8 @@ _SPECIAL = {
 }
 # Another word for `close`, for those who look for it in asyncio.
 _ALIASES = {"tcp.Connection.aclose", "tcp.Pool.aclose"}
+# What only the parts of the library that share an object look at.
+_ENGINES = {"grpc.Listening": {"calls", "compression", "limits", "lingering", "log_sampler"}}
 
 
 def pair(module: sync_rules.Module, name: str) -> tuple[Any, Any]:
@@ -83,6 +86,22 @@ def test_each_method_has_its_twin(module: sync_rules.Module, name: str) -> None:
         elif inspect.isfunction(other):
             assert shape(mine) == shape(other), each
     assert missing == []
+
+
+@pytest.mark.parametrize(("module", "name"), CLASSES, ids=[f"{m.product}.{n}" for m, n in CLASSES])
+def test_each_attribute_has_its_twin(module: sync_rules.Module, name: str) -> None:
+    """What a class sets on itself without an underscore is for its users, and so for those of its twin, or is named above."""
+    original, twin = pair(module, name)
+    own = [each for each in original.__mro__ if each.__module__.startswith("wirelane.")]
+    stored = {
+        node.attr
+        for each in own
+        for node in ast.walk(make_sync.class_node(each))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if isinstance(node.value, ast.Name) and node.value.id == "self" and not node.attr.startswith("_")
+    }
+    missing = {each for each in stored if not hasattr(twin, each)}
+    assert missing == _ENGINES.get(f"{module.product}.{name}", set())
 
 
 @pytest.mark.parametrize(("module", "name"), FUNCTIONS, ids=[f"{m.product}.{n}" for m, n in FUNCTIONS])

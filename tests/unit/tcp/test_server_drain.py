@@ -1,21 +1,17 @@
-"""How a server drains: nobody who came before it is lost, and handlers can know."""
+"""Waits and handlers of a server that are cancelled. How it drains is in tests/twins."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING
 
 import pytest
 
 from support.net_support import descriptors, descriptors_back
-from support.tcp_support import served, turns, until
-from wirelane import TlsConfig, tcp
+from support.tcp_support import served, turns
+from wirelane import tcp
 from wirelane.core.limits import Limits
-from wirelane.errors import ConnectError, ConnectionLost, ReadTimeout
-
-if TYPE_CHECKING:
-    from conftest import Certificates
+from wirelane.errors import ConnectError, ReadTimeout
 
 LONG = 600.0
 
@@ -24,53 +20,6 @@ async def polite(connection: tcp.Connection) -> None:
     """Answer line by line, until there is no more."""
     while await connection.more():
         await connection.send_line(f"{await connection.read_line()}!")
-
-
-async def test_a_handler_between_messages_learns_of_the_drain_and_ends() -> None:
-    async with served(polite) as (listening, address), tcp.connect(address) as connection:
-        await connection.send_line("one")
-        assert await connection.read_line() == "one!"
-        assert not listening.clients[0].draining
-        await listening.drain(LONG)
-        assert await connection.read() == b""
-        assert listening.connections == 0
-
-
-async def test_a_message_that_has_begun_is_answered_during_the_drain() -> None:
-    async with served(polite) as (listening, address), tcp.connect(address) as connection:
-        await connection.send(b"first\nsec")
-        assert await connection.read_line() == "first!"
-        draining = asyncio.create_task(listening.drain(LONG))
-        await until(lambda: listening.state is tcp.ServerState.DRAINING)
-        assert listening.clients[0].draining
-        await connection.send(b"ond\n")
-        assert await connection.read_line() == "second!"
-        await draining
-        assert await connection.read() == b""
-
-
-async def test_a_message_that_nobody_has_read_yet_is_answered_during_the_drain() -> None:
-    """It lies in the socket when the handler comes to ask for more."""
-    begun, go_on = asyncio.Event(), asyncio.Event()
-    asked: list[bool] = []
-
-    async def slow(connection: tcp.Connection) -> None:
-        await connection.read_line()
-        begun.set()
-        await go_on.wait()
-        asked.append(connection.draining)
-        await polite(connection)
-
-    async with served(slow) as (listening, address), tcp.connect(address) as connection:
-        await connection.send_line("one")
-        await begun.wait()
-        draining = asyncio.create_task(listening.drain(LONG))
-        await until(lambda: listening.state is tcp.ServerState.DRAINING)
-        await connection.send_line("two")
-        go_on.set()
-        assert await connection.read_line() == "two!"
-        await draining
-    assert asked == [True]
 
 
 async def test_more_leaves_everything_where_it_is_and_is_cancel_safe() -> None:
@@ -93,15 +42,21 @@ async def test_more_leaves_everything_where_it_is_and_is_cancel_safe() -> None:
         assert await connection.read() == b""
 
 
-async def test_more_raises_when_the_connection_is_lost() -> None:
-    async def cut(connection: tcp.Connection) -> None:
-        await connection.read_line()
-        connection.abort()
+async def test_a_handler_that_was_cancelled_before_it_began_leaves_no_connection() -> None:
+    before = descriptors()
+    ran: list[tcp.Connection] = []
 
-    async with served(cut) as (_, address), tcp.connect(address) as connection:
-        await connection.send_line("now")
-        with pytest.raises(ConnectionLost):
-            await connection.more()
+    async def handler(connection: tcp.Connection) -> None:
+        ran.append(connection)
+        await connection.read()
+
+    for turns_before in range(6):
+        listening = await tcp.Server(handler, limits=Limits(close_timeout=LONG)).listen("127.0.0.1:0")
+        with socket.create_connection(("127.0.0.1", listening.port)):
+            await turns(turns_before)
+            await listening.drain(0)
+            await descriptors_back(before + 1)
+    await descriptors_back(before)
 
 
 async def test_a_client_that_waits_to_be_accepted_is_served_by_a_server_that_drains() -> None:
@@ -122,61 +77,3 @@ async def test_a_client_that_waits_to_be_accepted_is_served_by_a_server_that_dra
             assert await asyncio.to_thread(client.recv, 100) == b""
     assert listening.stats.accepted == 5
     await descriptors_back(before)
-
-
-async def test_a_handshake_that_is_not_over_is_finished_by_a_server_that_drains(ca: Certificates) -> None:
-    tls = TlsConfig(cert=ca.server_cert, key=ca.server_key)
-    listening = await tcp.Server(polite, tls=tls).listen("127.0.0.1:0")
-    with socket.create_connection(("127.0.0.1", listening.port)) as slow:
-        await until(lambda: listening.stats.handshakes == 1)
-        draining = asyncio.create_task(listening.drain(LONG))
-        await until(lambda: listening.state is tcp.ServerState.DRAINING)
-        context = ca.client_context()
-        with await asyncio.to_thread(context.wrap_socket, slow, server_hostname="localhost") as secured:
-            await asyncio.to_thread(secured.sendall, b"hello\n")
-            assert await asyncio.to_thread(secured.recv, 100) == b"hello!\n"
-            assert await asyncio.to_thread(secured.recv, 100) == b""
-        await draining
-    assert listening.state is tcp.ServerState.CLOSED
-
-
-async def test_a_silent_handshake_does_not_outlive_the_grace(ca: Certificates) -> None:
-    before = descriptors()
-    tls = TlsConfig(cert=ca.server_cert, key=ca.server_key)
-    listening = await tcp.Server(polite, tls=tls).listen("127.0.0.1:0")
-    with socket.create_connection(("127.0.0.1", listening.port)) as silent:
-        await until(lambda: listening.stats.handshakes == 1)
-        await listening.drain(0.01)
-        assert await asyncio.to_thread(silent.recv, 1) == b""
-    await descriptors_back(before)
-
-
-async def test_a_handler_that_was_cancelled_before_it_began_leaves_no_connection() -> None:
-    before = descriptors()
-    ran: list[tcp.Connection] = []
-
-    async def handler(connection: tcp.Connection) -> None:
-        ran.append(connection)
-        await connection.read()
-
-    for turns_before in range(6):
-        listening = await tcp.Server(handler, limits=Limits(close_timeout=LONG)).listen("127.0.0.1:0")
-        with socket.create_connection(("127.0.0.1", listening.port)):
-            await turns(turns_before)
-            await listening.drain(0)
-            await descriptors_back(before + 1)
-    await descriptors_back(before)
-
-
-async def test_a_drain_that_is_cut_short_by_another_ends_both() -> None:
-    async def endless(connection: tcp.Connection) -> None:
-        await asyncio.Event().wait()
-
-    async with served(endless) as (listening, address), tcp.connect(address) as connection:
-        await until(lambda: listening.connections == 1)
-        first = asyncio.create_task(listening.drain(LONG))
-        await turns(3)
-        await listening.drain(0.01)
-        await first
-        assert listening.state is tcp.ServerState.CLOSED
-        assert await connection.read() == b""

@@ -85,7 +85,7 @@ class Listening:
         self.log_sampler = Sampler(limits.log_burst)
         self.limits = limits
         self.compression = compression
-        self.state = ServerState.IDLE
+        self._state = ServerState.IDLE
         self._asked = tuple(a if isinstance(a, HostPort | UnixPath) else parse_listen(a) for a in addresses)
         self._router = router
         self._routes = router.routes
@@ -101,6 +101,11 @@ class Listening:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ServerState:
+        """Whether it serves, drains, or is closed."""
+        return self._state
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -148,16 +153,16 @@ class Listening:
             ClosedError: It was drained or aborted meanwhile.
             UsageError: Started before.
         """
-        if self.state is not ServerState.IDLE:
+        if self._state is not ServerState.IDLE:
             raise UsageError(f"{self!r} was started before; listen() makes a new one")
         loop = self._loop = asyncio.get_running_loop()
-        self.state = ServerState.SERVING
+        self._state = ServerState.SERVING
 
         def on_call(stream: ServerStream) -> None:
             route = self._routes.get(stream.path)
             if route is None:
                 stream.finish(StatusCode.UNIMPLEMENTED, self._router.explain(stream.path))
-            elif self.state is ServerState.SERVING:
+            elif self._state is ServerState.SERVING:
                 Call(route, stream, self).start(loop)
             else:
                 self._accept_late(Call(route, stream, self), loop)
@@ -190,7 +195,7 @@ class Listening:
         return self
 
     def _check_started(self) -> None:
-        if self.state is not ServerState.SERVING:
+        if self._state is not ServerState.SERVING:
             raise ClosedError("the server was stopped while it started")
 
     def _accept_late(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
@@ -198,7 +203,7 @@ class Listening:
 
         What runs in the background is not begun any more; it may be, on another server (gRFC A6).
         """
-        if self.state is ServerState.CLOSED or call.route.background:
+        if self._state is ServerState.CLOSED or call.route.background:
             call.stream.refuse()
         else:
             call.start(loop)
@@ -230,8 +235,8 @@ class Listening:
             raise
 
     def _begin_drain(self) -> None:
-        if self.state is ServerState.SERVING:
-            self.state = ServerState.DRAINING
+        if self._state is ServerState.SERVING:
+            self._state = ServerState.DRAINING
             if self._health is not None:
                 self._health.shutdown()
             for serving in self._servings:
@@ -245,7 +250,7 @@ class Listening:
         """
         gone = asyncio.create_task(self._servings_closed())
         try:
-            while self.state is ServerState.DRAINING and not gone.done():
+            while self._state is ServerState.DRAINING and not gone.done():
                 left = ends - time.monotonic()
                 if left <= 0:
                     return
@@ -274,7 +279,7 @@ class Listening:
 
     async def _close(self) -> None:
         """End what still runs, let the answers leave for a moment, and close."""
-        self.state = ServerState.CLOSED
+        self._state = ServerState.CLOSED
         self._stop_calls()
         for serving in self._servings:
             serving.drain(final=True)
@@ -298,7 +303,7 @@ class Listening:
 
     def abort(self) -> None:
         """Stop now: no new connections, every connection is cut, every handler is cancelled."""
-        self.state = ServerState.CLOSED
+        self._state = ServerState.CLOSED
         if self._health is not None:
             self._health.shutdown()
         for serving in self._servings:
@@ -313,7 +318,7 @@ class Listening:
         return self.start().__await__()
 
     async def __aenter__(self) -> Self:
-        if self.state is ServerState.IDLE:
+        if self._state is ServerState.IDLE:
             await self.start()
         return self
 
@@ -327,7 +332,7 @@ class Listening:
 
     def __repr__(self) -> str:
         where = ", ".join(map(str, self.addresses))
-        return f"<Listening {where} {self.state.value} {counts(self.connections, len(self.calls))}>"
+        return f"<Listening {where} {self._state.value} {counts(self.connections, len(self.calls))}>"
 
 
 def counts(connections: int, calls: int) -> str:

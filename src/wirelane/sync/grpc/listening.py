@@ -10,6 +10,7 @@ from typing import Self
 
 from wirelane.core.target import Address
 from wirelane.grpc.server.lifecycle import Listening as AsyncListening
+from wirelane.grpc.server.lifecycle import ServerState
 from wirelane.grpc.server.stats import ServerStats
 from wirelane.sync._facade import Facade, facade_of, wrap
 from wirelane.sync._portal import call, run
@@ -27,6 +28,11 @@ class Listening(Facade):
     """
 
     __slots__ = ()
+
+    @property
+    def state(self) -> ServerState:
+        """Whether it serves, drains, or is closed."""
+        return self._inner.state
 
     @property
     def addresses(self) -> tuple[Address, ...]:

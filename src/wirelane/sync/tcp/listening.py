@@ -13,7 +13,7 @@ from wirelane.sync._facade import Facade, facade_of, wrap
 from wirelane.sync._portal import call, run
 from wirelane.sync.tcp.connection import Connection
 from wirelane.tcp.listening import Listening as AsyncListening
-from wirelane.tcp.listening import ServerStats
+from wirelane.tcp.listening import ServerState, ServerStats
 
 __all__ = [
     "Listening",
@@ -28,6 +28,11 @@ class Listening(Facade):
     """
 
     __slots__ = ()
+
+    @property
+    def state(self) -> ServerState:
+        """Whether it serves, drains, or is closed."""
+        return self._inner.state
 
     @property
     def addresses(self) -> tuple[Address, ...]:

@@ -157,6 +157,21 @@ class Pool(Made):
         )
 
     @property
+    def address(self) -> str:
+        """Where its connections go, as it was given."""
+        return self._inner.address
+
+    @property
+    def size(self) -> int:
+        """The most connections that there may be."""
+        return self._inner.size
+
+    @property
+    def limits(self) -> Limits:
+        """Sizes, counts and times of its connections."""
+        return self._inner.limits
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._inner.closed

@@ -1,0 +1,312 @@
+"""TLS from the start and from the middle (STARTTLS), against a plain peer, openssl, and ourselves.
+
+Made of `tests/twins` by tools/make_sync.py; do not edit.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.outside_support import s_server
+from support.programs import needs, running
+from support.tcp_support import hold, streams_server, upgrade_to
+from support.twins_sync_support import Event, elsewhere, start, until
+from twins_sync.tcp_support import came, pair, reads, served
+from wirelane.sync import (
+    BusyError,
+    ClosedError,
+    ConnectionLost,
+    EndOfStream,
+    Limits,
+    TlsConfig,
+    TlsError,
+    UsageError,
+    WirelaneError,
+    tcp,
+)
+
+if TYPE_CHECKING:
+    from conftest import Certificates
+
+
+def trusting(ca: Certificates, **options: str) -> TlsConfig:
+    return TlsConfig(ca=ca.ca, **options)  # type: ignore[arg-type]
+
+
+def serving(ca: Certificates) -> TlsConfig:
+    return TlsConfig(cert=ca.server_cert, key=ca.server_key)
+
+
+@pytest.mark.parametrize(("offered", "agreed"), [(("c", "b"), "b"), ((), None)])
+def test_both_ends_see_the_protocol_that_they_agreed_on(
+    ca: Certificates, offered: tuple[str, ...], agreed: str | None
+) -> None:
+    seen: list[str | None] = []
+
+    def handle(connection: tcp.Connection) -> None:
+        seen.append(connection.alpn)
+        connection.send_line("seen")
+
+    both = TlsConfig(cert=ca.server_cert, key=ca.server_key, alpn=("a", "b"))
+    with tcp.Server(handle, tls=both).listen("127.0.0.1:0") as listening:
+        mine = TlsConfig(ca=ca.ca, alpn=offered)
+        with tcp.connect(f"127.0.0.1:{listening.port}", tls=mine) as connection:
+            assert connection.alpn == agreed
+            assert connection.read_line(timeout=10) == "seen"
+    assert seen == [agreed]
+
+
+def test_a_verified_connection_shows_its_certificate_and_cipher(ca: Certificates) -> None:
+    with pair(server_tls=ca.server_context(), tls=trusting(ca)) as (connection, peer):
+        connection.send_line("secret")
+        assert peer.reader.readline() == b"secret\n"
+        assert connection.tls
+        assert connection.cipher is not None
+        assert connection.cipher[1].startswith("TLSv1.")
+        assert connection.peer_certificate is not None
+        assert ("DNS", "localhost") in connection.peer_certificate["subjectAltName"]  # type: ignore[operator]
+        assert "TLS" in repr(connection)
+
+
+def test_the_tls_scheme_turns_tls_on_and_an_unknown_authority_is_refused(ca: Certificates) -> None:
+    with elsewhere(streams_server, hold, ca.server_context()) as address:
+        with pytest.raises(TlsError, match="certificate"):
+            tcp.connect(f"tls://{address}")
+        with tcp.connect(f"tls://{address}", tls=trusting(ca)) as connection:
+            assert connection.tls
+
+
+def test_a_wrong_name_is_refused_unless_server_name_says_otherwise(ca: Certificates) -> None:
+    with pair(server_tls=ca.server_context(), tls=trusting(ca), server_name="example.test") as (
+        connection,
+        _,
+    ):
+        assert connection.tls
+    with pytest.raises(TlsError):
+        with pair(server_tls=ca.server_context(), tls=trusting(ca), server_name="other.test"):
+            pass
+
+
+def test_close_notify_is_the_end_of_the_stream(ca: Certificates) -> None:
+    with pair(server_tls=ca.server_context(), tls=trusting(ca)) as (connection, peer):
+        peer.say(b"all of it")
+        peer.writer.close()
+        assert connection.read_until_eof() == b"all of it"
+        with pytest.raises(EndOfStream):
+            connection.read_exactly(1)
+
+
+def test_an_end_without_close_notify_is_a_lost_connection_and_keeps_the_bytes(ca: Certificates) -> None:
+    with pair(server_tls=ca.server_context(), tls=trusting(ca)) as (connection, peer):
+        peer.say(b"one\npart")
+        came(connection, 8)
+        peer.cut()
+        assert connection.read_line() == "one"
+        for read in (connection.read_line, connection.read_until_eof, lambda: connection.read_exactly(9)):
+            with pytest.raises(ConnectionLost, match="close_notify") as caught:
+                read()
+            assert caught.value.partial == b"part"
+        assert connection.read() == b"part"
+
+
+def test_much_data_crosses_tls_with_a_small_buffer(ca: Certificates) -> None:
+    limits = Limits(read_buffer=1000, max_send_buffer=1000)
+    blob = bytes(range(256)) * 4000
+    with pair(server_tls=ca.server_context(), tls=trusting(ca), limits=limits) as (connection, peer):
+        sending = start(connection.send, blob)
+        assert peer.reader.readexactly(len(blob)) == blob
+        sending.result()
+        talking = start(peer.say, blob)
+        received = bytearray()
+        while len(received) < len(blob):
+            received += connection.read()
+        assert bytes(received) == blob
+        talking.result()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_half_close_over_tls_lets_the_answer_come(ca: Certificates, version: ssl.TLSVersion) -> None:
+    def answer(connection: tcp.Connection) -> None:
+        question = connection.read_until_eof()
+        connection.send(question[::-1])
+
+    context = ca.client_context()
+    context.maximum_version = version
+    with (
+        served(answer, tls=serving(ca)) as (_, address),
+        tcp.connect(address, tls=context) as connection,
+    ):
+        connection.send(b"abc")
+        connection.send_eof()
+        assert connection.read_until_eof() == b"cba"
+
+
+def test_a_server_sees_the_certificate_of_its_client(ca: Certificates) -> None:
+    def name(connection: tcp.Connection) -> None:
+        assert connection.peer_certificate is not None
+        connection.send_line(str(connection.peer_certificate["subjectAltName"]))
+
+    tls = TlsConfig(ca=ca.ca, cert=ca.server_cert, key=ca.server_key)
+    mine = TlsConfig(ca=ca.ca, cert=ca.client_cert, key=ca.client_key)
+    with served(name, tls=tls) as (_, address):
+        with tcp.connect(address, tls=mine) as connection:
+            assert "client@example.test" in connection.read_line()
+        with pytest.raises((TlsError, ConnectionLost)):
+            with tcp.connect(address, tls=trusting(ca)) as connection:
+                connection.read_line()
+
+
+@needs("openssl")
+def test_s_server_answers_line_by_line(ca: Certificates) -> None:
+    with s_server(ca, "-rev") as server:
+        with tcp.connect(server.address, tls=trusting(ca)) as connection:
+            for word in ("hello", "world"):
+                connection.send_line(word)
+                assert connection.read_line() == word[::-1]
+
+
+@needs("openssl")
+def test_s_server_of_a_foreign_authority_is_refused(ca: Certificates, other_ca: Certificates) -> None:
+    with s_server(other_ca, "-rev") as server:
+        with pytest.raises(TlsError):
+            tcp.connect(server.address, tls=trusting(ca))
+        with tcp.connect(server.address, tls=trusting(other_ca)) as connection:
+            connection.send_line("ok")
+            assert connection.read_line() == "ko"
+
+
+@needs("openssl")
+def test_s_server_killed_in_the_middle_is_a_truncation(ca: Certificates) -> None:
+    with s_server(ca, stdin=True) as server:
+        with tcp.connect(server.address, tls=trusting(ca)) as connection:
+            server.say(b"all of\nthis but")
+            came(connection, 15)
+            server.kill()
+            assert connection.read_line() == "all of"
+            with pytest.raises(ConnectionLost) as caught:
+                connection.read_until_eof()
+            assert caught.value.partial == b"this but"
+
+
+@needs("openssl")
+def test_s_client_speaks_with_our_server(ca: Certificates) -> None:
+    def shout(connection: tcp.Connection) -> None:
+        for line in connection.lines():
+            connection.send_line(line.upper())
+
+    with served(shout, tls=serving(ca)) as (_, address):
+        options = ("-connect", address, "-CAfile", str(ca.ca), "-verify_return_error", "-quiet")
+        with running(("openssl", "s_client", *options), stdin=True) as client:
+            client.say(b"hello\n")
+            until(lambda: "HELLO\n" in client.log)
+
+
+@needs("openssl")
+def test_s_client_starts_tls_on_our_server_in_the_middle(ca: Certificates) -> None:
+    def mail(connection: tcp.Connection) -> None:
+        connection.send_line("220 ready", newline="\r\n")
+        assert (connection.read_line(marker="\r\n")).startswith("EHLO")
+        connection.send(b"250-here\r\n250 STARTTLS\r\n")
+        assert connection.read_line(marker="\r\n") == "STARTTLS"
+        connection.send_line("220 go ahead", newline="\r\n")
+        connection.start_tls(serving(ca))
+        assert connection.tls
+        connection.send_line("in secret: " + connection.read_line())
+
+    with served(mail) as (_, address):
+        options = (
+            "-connect",
+            address,
+            "-starttls",
+            "smtp",
+            "-CAfile",
+            str(ca.ca),
+            "-verify_return_error",
+            "-quiet",
+        )
+        with running(("openssl", "s_client", *options), stdin=True) as client:
+            client.say(b"hello\n")
+            until(lambda: "in secret: hello\n" in client.log)
+
+
+def test_start_tls_with_a_server_of_the_standard_library(ca: Certificates) -> None:
+    upgrade = upgrade_to(ca.server_context())
+    with elsewhere(streams_server, upgrade) as address, tcp.connect(address) as connection:
+        connection.send_line("STARTTLS")
+        assert connection.read_line() == "go"
+        assert not connection.tls
+        connection.start_tls(trusting(ca))
+        assert connection.tls
+        assert connection.peer_certificate
+        connection.send_line("hello")
+        assert [connection.read_line(), connection.read_line()] == ["welcome", "hello"]
+        with pytest.raises(UsageError, match="already"):
+            connection.start_tls(trusting(ca))
+
+
+def test_a_handshake_that_began_before_start_tls_was_called_is_not_lost(ca: Certificates) -> None:
+    def slow(connection: tcp.Connection) -> None:
+        connection.read_line()
+        connection.send_line("go")
+        until(lambda: connection.buffered > 0)  # the ClientHello, read as if it were data
+        connection.start_tls(serving(ca))
+        connection.send_line((connection.read_line())[::-1])
+
+    with served(slow) as (_, address), tcp.connect(address) as connection:
+        connection.send_line("STARTTLS")
+        connection.read_line()
+        connection.start_tls(trusting(ca))
+        connection.send_line("abc")
+        assert connection.read_line() == "cba"
+
+
+def test_commands_slipped_in_before_tls_make_the_handshake_fail(ca: Certificates) -> None:
+    outcomes: list[BaseException] = []
+    over = Event()
+
+    def victim(connection: tcp.Connection) -> None:
+        assert connection.read_line() == "STARTTLS"
+        try:
+            connection.start_tls(serving(ca))
+        except WirelaneError as error:
+            outcomes.append(error)
+            with pytest.raises(ClosedError):
+                connection.read_line()
+        over.set()
+
+    with served(victim) as (_, address), tcp.connect(address) as connection:
+        connection.send(b"STARTTLS\nRSET\nMAIL FROM:<attacker@example.test>\n")
+        over.wait()
+        assert [type(outcome) for outcome in outcomes] == [TlsError]
+
+
+def test_start_tls_with_an_untrusted_server_closes_the_connection(
+    ca: Certificates, other_ca: Certificates
+) -> None:
+    def upgrade(connection: tcp.Connection) -> None:
+        with pytest.raises((TlsError, ConnectionLost)):
+            connection.start_tls(serving(other_ca))
+
+    with served(upgrade) as (_, address), tcp.connect(address) as connection:
+        with pytest.raises(TlsError):
+            connection.start_tls(trusting(ca))
+        with pytest.raises(ClosedError):
+            connection.send(b"in the clear?")
+
+
+def test_start_tls_is_refused_while_others_read_or_after_the_end(ca: Certificates) -> None:
+    with pair() as (connection, peer):
+        reading = start(connection.read_line)
+        reads(connection)
+        with pytest.raises(BusyError):
+            connection.start_tls(trusting(ca))
+        peer.writer.write_eof()
+        with pytest.raises(EndOfStream):
+            reading.result()
+        with pytest.raises(EndOfStream):
+            connection.start_tls(trusting(ca))
+        with pytest.raises(UsageError):
+            connection.start_tls(False)
