@@ -153,7 +153,7 @@ class ModuleMaker:
         parts += [self._class(name) for name in self.module.classes]
         body = "\n\n".join(parts)
         header = HEADER.format(title=self.module.title, module=self.module.name)
-        exported = "".join(f'"{name}", ' for name in sorted(self.module.functions + self.module.classes))
+        exported = ", ".join(f'"{name}"' for name in sorted(self.module.functions + self.module.classes))
         return f"{header}{self._imports(body)}\n\n__all__ = [{exported}]\n\n{body}\n"
 
     # Classes
@@ -183,7 +183,9 @@ class ModuleMaker:
             if target in left_out or rule in LEFT_OUT:
                 self.maker.used.add(rule)
                 continue
-            lines += [indent(self._method(name, function, where)) for function in functions]
+            lines += [
+                indent(self._method(name, function, where, len(functions) > 1)) for function in functions
+            ]
         return "\n\n".join(lines)
 
     def _constructor(self, owner: type) -> str:
@@ -202,7 +204,7 @@ class ModuleMaker:
                 call += f", {name}={name}"
         return f"def __init__({parameters}) -> None:\n    self._make({call})"
 
-    def _method(self, owner: str, node: Function, where: ast.Module) -> str:
+    def _method(self, owner: str, node: Function, where: ast.Module, overloaded: bool) -> str:
         name = SPECIAL.get(node.name, node.name)
         rule = f"{self.module.product}.{owner}.{name}"
         decorators = "".join(f"@{ast.unparse(each)}\n" for each in node.decorator_list)
@@ -217,10 +219,10 @@ class ModuleMaker:
         doc = ast.get_docstring(node)
         lines = [docstring(self._words(doc, rule))] if doc else []
         body = self.maker.rule(BODIES, rule)
-        lines.append(body.strip() if body else self._body(rule, node, name, returns))
+        lines.append(body.strip() if body else self._body(rule, node, name, returns, overloaded))
         return head + "\n" + indent("\n".join(lines))
 
-    def _body(self, rule: str, node: Function, name: str, returns: str) -> str:
+    def _body(self, rule: str, node: Function, name: str, returns: str, overloaded: bool) -> str:
         inner = f"self._inner.{node.name}"
         wrapped = any((self.module.product, word) in self.maker.shells for word in words(returns))
         decorators = {ast.unparse(each) for each in node.decorator_list}
@@ -242,6 +244,8 @@ class ModuleMaker:
         if way == "call" and (wrapped or returns != ast.unparse(node.returns or ast.Constant(None))):
             way = "open_now"
         replaced = self.maker.rule(ARGUMENTS, rule)
+        if way == "run" and overloaded:
+            inner = f"cast(Any, self._inner).{node.name}"  # of several signatures, checkers hand on the first
         call = f"{way}({self._call(inner, node.args, replaced or {})})"
         if way == "run" and wrapped:
             call = f"wrap({call})"
@@ -352,6 +356,7 @@ class ModuleMaker:
 COMMON = {"Callable": "collections.abc", "Iterable": "collections.abc", "Iterator": "collections.abc"}
 
 HELPERS = {
+    "cast": "typing",
     "Channel": "wirelane.sync.grpc.channel",
     "ClientStreamCall": "wirelane.sync.grpc.streams",
     "Context": "wirelane.sync.grpc.context",

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar, overload
 
 from wirelane.core.fields import NO_FIELDS, Fields
@@ -291,7 +291,9 @@ class Metadata:
         return total
 
 
-MetadataLike: TypeAlias = Metadata | Mapping[str, Value | Sequence[Value]] | Iterable[tuple[str, Value]]
+# Not Iterable: a dict is one, too, and mypy then finds no type for {"a": "b", "c-bin": b"d"}.
+_Pairs: TypeAlias = Sequence[tuple[str, Value]] | Iterator[tuple[str, Value]] | ItemsView[str, Value]
+MetadataLike: TypeAlias = Metadata | Mapping[str, Value | Sequence[Value]] | _Pairs
 """What a Metadata can be made of."""
 
 

@@ -220,6 +220,32 @@ class CallForms:
         """
         return BidiStreamCall(self._core, method, messages, timeout, metadata, compression, wait_for_ready)
 
+    @overload
+    async def collect(
+        self,
+        method: Method[Req, Res],
+        request: Req | Messages[Req] | None = None,
+        *,
+        limit: int | None = None,
+        into: list[Res] | None = None,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> list[Res]: ...
+    @overload
+    async def collect(
+        self,
+        method: str | MethodInfo,
+        request: object = None,
+        *,
+        limit: int | None = None,
+        into: list[Any] | None = None,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> list[Any]: ...
     async def collect(
         self,
         method: str | Method[Any, Any] | MethodInfo,
@@ -310,6 +336,32 @@ class CallForms:
                 raise
         raise DeadlineExceeded("the deadline of the call passed before it could begin", attempts=0)
 
+    @overload
+    async def exchange(
+        self,
+        method: Method[Req, Res],
+        script: Iterable[Step],
+        *,
+        rest: bool = True,
+        into: list[Res] | None = None,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> list[Res]: ...
+    @overload
+    async def exchange(
+        self,
+        method: str | MethodInfo,
+        script: Iterable[Step],
+        *,
+        rest: bool = True,
+        into: list[Any] | None = None,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> list[Any]: ...
     async def exchange(
         self,
         method: str | Method[Any, Any] | MethodInfo,

@@ -19,7 +19,7 @@ def test_it_is_made_of_mappings_lists_of_values_pairs_and_itself():
     mapping: dict[str, Value | list[Value]] = {"a": ["1", "2"], "b-bin": b"\0"}
     made = [
         Metadata(mapping),
-        Metadata(MappingProxyType({"a": ("1", "2"), "b-bin": bytearray(b"\0")})),  # type: ignore[arg-type]
+        Metadata(MappingProxyType({"a": ("1", "2"), "b-bin": bytearray(b"\0")})),  # type: ignore[dict-item]
         Metadata(pairs),
         Metadata(iter(pairs)),
         Metadata([["a", "1"], ["a", "2"], ["b-bin", memoryview(b"\0")]]),  # type: ignore[list-item]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Self, cast, overload
 
 from wirelane.codec import Schema
 from wirelane.codec.formats import Codec
@@ -32,9 +32,7 @@ from wirelane.sync._portal import run
 from wirelane.sync._streams import send_all
 from wirelane.sync.grpc.streams import BidiStreamCall, ClientStreamCall, ServerStreamCall
 
-__all__ = [
-    "Channel",
-]
+__all__ = ["Channel"]
 
 
 @facade_of(AsyncChannel)
@@ -439,6 +437,34 @@ class Channel(ChannelFacade):
         )
         return made
 
+    @overload
+    def collect(
+        self,
+        method: Method[Req, Res],
+        request: Req | Iterable[Req] | None = None,
+        *,
+        limit: int | None = None,
+        into: list[Res] | None = None,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> list[Res]: ...
+
+    @overload
+    def collect(
+        self,
+        method: str | MethodInfo,
+        request: object = None,
+        *,
+        limit: int | None = None,
+        into: list[Any] | None = None,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> list[Any]: ...
+
     def collect(
         self,
         method: str | Method[Any, Any] | MethodInfo,
@@ -467,7 +493,7 @@ class Channel(ChannelFacade):
             RpcError, CodecError, UsageError: As the call of that kind.
         """
         return run(
-            self._inner.collect,
+            cast("Any", self._inner).collect,
             method,
             feed(request),
             limit=limit,
@@ -502,6 +528,34 @@ class Channel(ChannelFacade):
             wait_for_ready=wait_for_ready,
         )
 
+    @overload
+    def exchange(
+        self,
+        method: Method[Req, Res],
+        script: Iterable[Step],
+        *,
+        rest: bool = True,
+        into: list[Res] | None = None,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> list[Res]: ...
+
+    @overload
+    def exchange(
+        self,
+        method: str | MethodInfo,
+        script: Iterable[Step],
+        *,
+        rest: bool = True,
+        into: list[Any] | None = None,
+        timeout: float | None = None,
+        metadata: MetadataLike | None = None,
+        compression: str | None = None,
+        wait_for_ready: bool | None = None,
+    ) -> list[Any]: ...
+
     def exchange(
         self,
         method: str | Method[Any, Any] | MethodInfo,
@@ -534,7 +588,7 @@ class Channel(ChannelFacade):
             RpcError, CodecError, UsageError: As in `bidi_stream`.
         """
         return run(
-            self._inner.exchange,
+            cast("Any", self._inner).exchange,
             method,
             tuple(script),
             rest=rest,

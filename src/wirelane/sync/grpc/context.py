@@ -16,9 +16,7 @@ from wirelane.sync._facade import Facade, facade_of, open_now
 from wirelane.sync._portal import call
 from wirelane.transport.base import Peer
 
-__all__ = [
-    "Context",
-]
+__all__ = ["Context"]
 
 
 @facade_of(AsyncContext)

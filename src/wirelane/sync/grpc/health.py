@@ -12,9 +12,7 @@ from wirelane.grpc.services.health import ServingStatus
 from wirelane.sync._facade import Facade, facade_of
 from wirelane.sync._portal import call
 
-__all__ = [
-    "Health",
-]
+__all__ = ["Health"]
 
 
 @facade_of(AsyncHealth)

@@ -15,9 +15,7 @@ from wirelane.grpc.server.stats import ServerStats
 from wirelane.sync._facade import Facade, facade_of, wrap
 from wirelane.sync._portal import call, run
 
-__all__ = [
-    "Listening",
-]
+__all__ = ["Listening"]
 
 
 @facade_of(AsyncListening)

@@ -31,9 +31,7 @@ from wirelane.sync.grpc.context import Context
 from wirelane.sync.grpc.health import Health
 from wirelane.sync.grpc.listening import Listening
 
-__all__ = [
-    "Server",
-]
+__all__ = ["Server"]
 
 
 @facade_of(AsyncServer)

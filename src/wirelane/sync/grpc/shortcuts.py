@@ -25,11 +25,7 @@ from wirelane.sync._feeding import feed
 from wirelane.sync._portal import run
 from wirelane.sync.grpc.channel import Channel
 
-__all__ = [
-    "call",
-    "connect",
-    "reflect",
-]
+__all__ = ["call", "connect", "reflect"]
 
 
 def connect(

@@ -20,11 +20,7 @@ from wirelane.sync._facade import facade_of
 from wirelane.sync._portal import call, run
 from wirelane.sync._streams import Receives, SendsAndReceives, SendsForOne
 
-__all__ = [
-    "BidiStreamCall",
-    "ClientStreamCall",
-    "ServerStreamCall",
-]
+__all__ = ["BidiStreamCall", "ClientStreamCall", "ServerStreamCall"]
 
 
 @facade_of(AsyncServerStreamCall)

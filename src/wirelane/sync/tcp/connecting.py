@@ -16,9 +16,7 @@ from wirelane.sync._facade import open_now
 from wirelane.sync.tcp.connection import Connection
 from wirelane.tcp.connecting import connect as async_connect
 
-__all__ = [
-    "connect",
-]
+__all__ = ["connect"]
 
 
 def connect(

@@ -25,9 +25,7 @@ from wirelane.tcp.files import Readable
 from wirelane.tcp.reading import _REGEX_WINDOW
 from wirelane.tcp.sending import Data
 
-__all__ = [
-    "Connection",
-]
+__all__ = ["Connection"]
 
 
 @facade_of(AsyncConnection)

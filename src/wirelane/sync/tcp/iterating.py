@@ -14,12 +14,7 @@ from wirelane.tcp.iterating import Frames as AsyncFrames
 from wirelane.tcp.iterating import Lines as AsyncLines
 from wirelane.tcp.iterating import Records as AsyncRecords
 
-__all__ = [
-    "Chunks",
-    "Frames",
-    "Lines",
-    "Records",
-]
+__all__ = ["Chunks", "Frames", "Lines", "Records"]
 
 
 @facade_of(AsyncLines)

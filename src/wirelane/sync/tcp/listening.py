@@ -15,9 +15,7 @@ from wirelane.sync.tcp.connection import Connection
 from wirelane.tcp.listening import Listening as AsyncListening
 from wirelane.tcp.listening import ServerState, ServerStats
 
-__all__ = [
-    "Listening",
-]
+__all__ = ["Listening"]
 
 
 @facade_of(AsyncListening)

@@ -24,10 +24,7 @@ from wirelane.tcp.pool import Pooled as AsyncPooled
 from wirelane.tcp.pool import PoolStats
 from wirelane.tcp.sending import Data
 
-__all__ = [
-    "Pool",
-    "Pooled",
-]
+__all__ = ["Pool", "Pooled"]
 
 
 @facade_of(AsyncPool)

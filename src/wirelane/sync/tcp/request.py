@@ -17,9 +17,7 @@ from wirelane.sync._portal import run
 from wirelane.tcp.request import request as async_request
 from wirelane.tcp.sending import Data
 
-__all__ = [
-    "request",
-]
+__all__ = ["request"]
 
 
 def request(

@@ -20,9 +20,7 @@ from wirelane.sync.tcp.listening import Listening
 from wirelane.tcp.listening import ServerState, ServerStats
 from wirelane.tcp.server import Server as AsyncServer
 
-__all__ = [
-    "Server",
-]
+__all__ = ["Server"]
 
 
 @facade_of(AsyncServer)
