@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 
 from support.client_support import ONE, RawServer, raw_server, turns
 from support.wire_support import DATA, HEADERS, SETTINGS, RawPeer, frame, message
-from wirelane import DeadlineExceeded, Limits, grpc
+from wirelane import DeadlineExceeded, grpc
 
-ONE_AT_A_TIME = Limits(max_concurrent_streams=1)
 PATIENCE = 20.0  # a test that needs it has failed
 
 

@@ -87,3 +87,12 @@ CHAIN = {
     "c.proto": 'syntax = "proto3"; package p; message C { string text = 1; }',
 }
 WHERE = {"p.A": "a.proto", "p.A2": "a.proto"}
+
+TWO = {
+    "one.proto": 'syntax = "proto3"; package p; import "base.proto"; service One { rpc Do(Base) returns (Base); }',
+    "two.proto": 'syntax = "proto3"; package p; import "base.proto"; import "more.proto";'
+    "service Two { rpc Do(Base) returns (More); } service Three { rpc Do(More) returns (More); }",
+    "base.proto": 'syntax = "proto3"; package p; message Base { string text = 1; }',
+    "more.proto": 'syntax = "proto3"; package p; message More { string text = 1; }',
+}
+TWO_WHERE = {"p.One": "one.proto", "p.Two": "two.proto", "p.Three": "two.proto"}

@@ -1,7 +1,11 @@
-"""Schemas asked of the server: grpcio's reflection (v1alpha), our own (v1), and servers with odd habits."""
+"""Schemas asked of the server: grpcio's reflection (v1alpha), our own (v1), and servers with odd habits.
+
+Made of `tests/twins` by tools/make_sync.py; do not edit.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -9,12 +13,14 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_reflection.v1alpha import reflection
 
-from support.client_support import PROTO, SERVICE, Notes, grpcio_server
+from support.client_support import PROTO, SERVICE
 from support.reflection_support import CHAIN, WHERE, Answer, Habits, Question, answering, files_of, reflecting
-from wirelane import LimitExceeded, Limits, PeerError, RpcError, SchemaError, StatusCode, grpc
+from support.twins_sync_support import elsewhere, gather, start, there
+from twins_sync.grpc_support import grpcio_server
+from wirelane.sync import LimitExceeded, Limits, PeerError, RpcError, SchemaError, StatusCode, grpc
 
 
-async def test_the_reflection_of_grpcio_is_understood_although_it_is_v1alpha_only() -> None:
+def test_the_reflection_of_grpcio_is_understood_although_it_is_v1alpha_only() -> None:
     pool = descriptor_pool.DescriptorPool()
     for data in files_of(PROTO).values():
         pool.Add(descriptor_pb2.FileDescriptorProto.FromString(data))
@@ -28,37 +34,37 @@ async def test_the_reflection_of_grpcio_is_understood_although_it_is_v1alpha_onl
 
     adapter = Adapter()
     reflection.enable_server_reflection([SERVICE, reflection.SERVICE_NAME], adapter, pool=pool)
-    async with (
-        grpcio_server(Notes(), handlers=tuple(adapter.handlers)) as port,
+    with (
+        grpcio_server(handlers=tuple(adapter.handlers)) as port,
         grpc.connect(f"127.0.0.1:{port}", schema="reflection") as channel,
     ):
         assert SERVICE in channel.schema.services()
-        assert (await channel.unary("Calls/One", {"n": 5}))["n"] == 5
+        assert (channel.unary("Calls/One", {"n": 5}))["n"] == 5
 
 
-async def test_our_own_servers_reflection_is_understood() -> None:
+def test_our_own_servers_reflection_is_understood() -> None:
     server = grpc.Server(schema=PROTO)
 
     @server.method("Calls/One")
-    async def one(request, context):
+    def one(request, context):
         return request
 
-    async with server.listen("127.0.0.1:0") as at:
-        schema = await grpc.reflect(f"127.0.0.1:{at.port}")
+    with server.listen("127.0.0.1:0") as at:
+        schema = grpc.reflect(f"127.0.0.1:{at.port}")
         assert SERVICE in schema.services()
-        assert (await grpc.load_schema(f"127.0.0.1:{at.port}", timeout=10)).files() == schema.files()
-        reply = await grpc.call(f"127.0.0.1:{at.port}", "Calls/One", {"text": "x"}, schema="reflection")
+        assert (grpc.reflect(f"127.0.0.1:{at.port}", timeout=10)).files() == schema.files()
+        reply = grpc.call(f"127.0.0.1:{at.port}", "Calls/One", {"text": "x"}, schema="reflection")
         assert reply["text"] == "x"
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 @pytest.mark.parametrize("per_stream", [10**6, 1])
-async def test_only_what_is_needed_is_asked_whatever_the_version_and_however_long_streams_live(
+def test_only_what_is_needed_is_asked_whatever_the_version_and_however_long_streams_live(
     version: str, per_stream: int
 ) -> None:
     habits = Habits(answering(files_of(CHAIN), WHERE), version=version, per_stream=per_stream)
-    async with reflecting(habits) as port:
-        schema = await grpc.reflect(f"127.0.0.1:{port}")
+    with elsewhere(reflecting, habits) as port:
+        schema = grpc.reflect(f"127.0.0.1:{port}")
     assert schema.services() == ["p.A", "p.A2"]
     assert schema.template("p.B") == {"c": {"text": ""}}
     assert habits.questions == [
@@ -70,46 +76,44 @@ async def test_only_what_is_needed_is_asked_whatever_the_version_and_however_lon
     assert habits.streams == (1 if per_stream > 1 else 4)
 
 
-async def test_the_schema_is_asked_for_once_for_all_calls_of_a_channel() -> None:
+def test_the_schema_is_asked_for_once_for_all_calls_of_a_channel() -> None:
     habits = Habits(answering(files_of(PROTO), {SERVICE: next(iter(files_of(PROTO)))}))
-    async with (
-        reflecting(habits) as port,
+    with (
+        elsewhere(reflecting, habits) as port,
         grpc.Channel(f"127.0.0.1:{port}", schema="reflection") as channel,
     ):
-        import asyncio
-
-        await asyncio.gather(*(channel.unary("Calls/One", {}) for _ in range(5)))
-        await channel.connect()
+        gather(*(start(channel.unary, "Calls/One", {}) for _ in range(5)))
+        channel.connect()
         assert habits.streams == 1
 
 
-async def test_reflection_has_metadata_of_its_own() -> None:
+def test_reflection_has_metadata_of_its_own() -> None:
     habits = Habits(answering(files_of(CHAIN), WHERE))
     options = grpc.ChannelOptions(reflection_metadata=(("x-reflect", "yes"),))
-    async with reflecting(habits) as port:
-        await grpc.reflect(f"127.0.0.1:{port}", metadata={"x-all": "too"}, options=options)
+    with elsewhere(reflecting, habits) as port:
+        grpc.reflect(f"127.0.0.1:{port}", metadata={"x-all": "too"}, options=options)
     assert habits.metadata.items() >= {"x-reflect": "yes", "x-all": "too"}.items()
 
 
-async def test_a_server_without_reflection_is_unimplemented() -> None:
-    async with grpcio_server() as port:
+def test_a_server_without_reflection_is_unimplemented() -> None:
+    with grpcio_server() as port:
         with pytest.raises(RpcError) as raised:
-            await grpc.reflect(f"127.0.0.1:{port}")
+            grpc.reflect(f"127.0.0.1:{port}")
         assert raised.value.code is StatusCode.UNIMPLEMENTED
 
 
-async def test_a_service_that_is_not_described_is_left_out_with_a_warning(
+def test_a_service_that_is_not_described_is_left_out_with_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     habits = Habits(answering(files_of(CHAIN), {**WHERE, "p.Ghost": "ghost.proto"}))
-    async with reflecting(habits) as port:
+    with elsewhere(reflecting, habits) as port:
         with caplog.at_level(logging.WARNING, "wirelane.grpc"):
-            schema = await grpc.reflect(f"127.0.0.1:{port}")
+            schema = grpc.reflect(f"127.0.0.1:{port}")
     assert schema.services() == ["p.A", "p.A2"]
     assert "p.Ghost" in caplog.text
 
 
-async def test_a_file_under_another_name_than_it_is_imported_by_is_found() -> None:
+def test_a_file_under_another_name_than_it_is_imported_by_is_found() -> None:
     files = files_of(CHAIN)
     renamed = descriptor_pb2.FileDescriptorProto.FromString(files.pop("c.proto"))
     renamed.name = "elsewhere/c.proto"
@@ -120,8 +124,8 @@ async def test_a_file_under_another_name_than_it_is_imported_by_is_found() -> No
             return {"file_descriptor_response": {"file_descriptor_proto": [renamed.SerializeToString()]}}
         return answer(question) or {}
 
-    async with reflecting(Habits(with_alias)) as port:
-        assert (await grpc.reflect(f"127.0.0.1:{port}")).template("p.B") == {"c": {"text": ""}}
+    with elsewhere(reflecting, Habits(with_alias)) as port:
+        assert (grpc.reflect(f"127.0.0.1:{port}")).template("p.B") == {"c": {"text": ""}}
 
 
 @pytest.mark.parametrize(
@@ -144,28 +148,27 @@ async def test_a_file_under_another_name_than_it_is_imported_by_is_found() -> No
         ),
     ],
 )
-async def test_answers_that_make_no_schema_are_errors_that_say_why(
+def test_answers_that_make_no_schema_are_errors_that_say_why(
     answer: Answer, error: type[Exception], words: str
 ) -> None:
-    async with reflecting(Habits(answer)) as port:
+    with elsewhere(reflecting, Habits(answer)) as port:
         with pytest.raises(error, match=words):
-            await grpc.reflect(f"127.0.0.1:{port}")
+            grpc.reflect(f"127.0.0.1:{port}")
 
 
-async def test_a_server_cannot_send_more_than_the_limits() -> None:
-    async with reflecting(Habits(answering(files_of(CHAIN), WHERE))) as port:
+def test_a_server_cannot_send_more_than_the_limits() -> None:
+    with elsewhere(reflecting, Habits(answering(files_of(CHAIN), WHERE))) as port:
         with pytest.raises(LimitExceeded, match="max_schema_files"):
-            await grpc.reflect(f"127.0.0.1:{port}", limits=Limits(max_schema_files=2))
+            grpc.reflect(f"127.0.0.1:{port}", limits=Limits(max_schema_files=2))
 
 
-async def test_a_server_that_stops_answering_is_left_in_time() -> None:
-    import asyncio
-
+def test_a_server_that_stops_answering_is_left_in_time() -> None:
+    @there
     class Mute(Habits):
         async def info(self, requests, context):
             await asyncio.Event().wait()
             yield {}
 
-    async with reflecting(Mute(lambda _: None)) as port:
+    with elsewhere(reflecting, Mute(lambda _: None)) as port:
         with pytest.raises(TimeoutError):
-            await grpc.reflect(f"127.0.0.1:{port}", limits=Limits(schema_timeout=0.05))
+            grpc.reflect(f"127.0.0.1:{port}", limits=Limits(schema_timeout=0.05))
