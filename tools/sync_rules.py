@@ -185,6 +185,8 @@ TEST_WORDS = (
     (r"support\.twins_support import", "support.twins_sync_support import"),
     (r"from twins\.", "from twins_sync."),
     (r"\basynccontextmanager\b", "contextmanager"),
+    (r"\bAsyncExitStack\b", "ExitStack"),
+    (r"\benter_async_context\b", "enter_context"),
     (r"\b(anext|aiter)\(", lambda found: found[1][1:] + "("),
     (r"\bAwaitable\[([\w.]+)\]", r"\1"),
     (

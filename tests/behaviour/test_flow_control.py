@@ -1,13 +1,11 @@
-"""Readers that do not read cost one window each and hold up nobody else; those that do get messages of any size."""
+"""Readers that do not read cost one window each and hold up nobody else, by the count of the engine. See tests/twins, too."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
 
-import pytest
-
-from support.client_support import BOTH, DOWN, ONE, UP, Notes, grpcio_server, note_schema, wire_channel
+from support.client_support import BOTH, DOWN, ONE, wire_channel
 from support.server_support import until
 from support.wire_support import DATA, RESPONSE, WINDOW_UPDATE, client_and_raw_server, frame, unary
 from wirelane import Limits, StatusCode, grpc
@@ -92,30 +90,6 @@ async def test_streams_that_nobody_reads_cost_a_window_each_and_hold_up_nobody()
         assert flow.arrived <= 200 * WINDOW + 10 * (300 * KIB + 5)
 
 
-@pytest.mark.parametrize("window", [1, 100, 70_000])
-async def test_many_messages_that_are_larger_than_their_windows_all_arrive_at_once(window: int) -> None:
-    async def handler(stream: ServerStream) -> None:
-        size = 0
-        while (part := await stream.receive()) is not None:
-            size += len(part[1])
-        await stream.send(bytes(size))
-        stream.finish(StatusCode.OK)
-
-    limits = Limits(initial_window=window, connection_window=65_535, max_window=0)
-    async with wire_channel(handler, server_limits=limits, limits=limits) as channel:
-
-        async def call(size: int) -> int:
-            async with channel.client_stream(UP) as stream:
-                for _ in range(2):
-                    await stream.send(bytes(size))
-                reply: bytes = await stream.finish()
-                return len(reply)
-
-        sizes = [n * 5_000 for n in range(60)]
-        async with asyncio.timeout(PATIENCE):
-            assert await asyncio.gather(*map(call, sizes)) == [2 * size for size in sizes]
-
-
 async def test_a_message_of_which_the_rest_is_not_waited_for_keeps_to_its_window() -> None:
     sent = asyncio.Event()
 
@@ -139,26 +113,6 @@ async def test_a_message_of_which_the_rest_is_not_waited_for_keeps_to_its_window
             assert await stream.receive() is None
 
 
-async def test_small_messages_that_nobody_reads_for_long_come_in_order_all_the_same() -> None:
-    begun = 0
-
-    async def handler(stream: ServerStream) -> None:
-        nonlocal begun
-        for number in range(9000):
-            await stream.send(b"%d" % number)
-        begun += 1
-        stream.finish(StatusCode.OK)
-
-    limits = Limits(initial_window=200_000)
-    async with wire_channel(handler, limits=limits) as channel, AsyncExitStack() as stack:
-        # Nine are more than stay objects at once.
-        streams = [await stack.enter_async_context(channel.server_stream(DOWN, b"")) for _ in range(9)]
-        async with asyncio.timeout(PATIENCE):
-            await until(lambda: begun == 9)
-            for stream in streams:
-                assert [int(message) async for message in stream] == list(range(9000))
-
-
 async def test_windows_go_back_to_what_they_were_when_calls_end() -> None:
     async with wire_channel(echo) as channel:
         flow = flow_of(channel)
@@ -171,37 +125,6 @@ async def test_windows_go_back_to_what_they_were_when_calls_end() -> None:
                     await stream.done_sending()
                     assert await stream.receive() is None
             assert flow.stock == Limits().max_window
-
-
-async def test_grpcio_holds_no_ping_that_measures_against_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    acknowledged = 0
-    measured = Flow.measured
-
-    def counted(flow: Flow) -> None:
-        nonlocal acknowledged
-        acknowledged += 1
-        measured(flow)
-
-    monkeypatch.setattr(Flow, "measured", counted)
-
-    class Loud(Notes):
-        async def one(self, request: dict[str, object], context: object) -> dict[str, object]:
-            return {"data": bytes(100_000)}
-
-    async with grpcio_server(Loud()) as port:
-        # It forgives two pings in five minutes in which it sent nothing. A limit that is never reached: it is always measured.
-        limits = Limits(max_window=2**30)
-        async with grpc.connect(f"127.0.0.1:{port}", schema=note_schema(), limits=limits) as channel:
-            for _ in range(3):
-                total = 0
-                async with channel.server_stream("Calls/Down", {"n": 3000, "text": "x" * 1000}) as stream:
-                    async for note in stream:
-                        total += len(note["text"])
-                assert total == 3_000_000
-                for _ in range(20):
-                    assert len((await channel.unary("Calls/One", {}))["data"]) == 100_000
-            assert channel.stats.connects == 1
-    assert acknowledged > 10
 
 
 async def test_a_message_longer_than_any_window_is_let_in_piece_by_piece() -> None:
