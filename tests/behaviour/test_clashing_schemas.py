@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from wirelane import CodecError, RpcError, Schema, grpc
+from wirelane import CodecError, Schema
 from wirelane.codec import codec_for, decode, encode, encode_status_details
 
 VERSIONS = {
@@ -72,55 +69,6 @@ def test_an_any_holds_what_its_own_schema_calls_by_that_name() -> None:
     assert both["new"].decode("shop.Item", data["new"])["more"]["number"] == 8
     # The same bytes are something else to the other one: its string is no number.
     assert both["new"].decode("shop.Item", data["old"]).get("number") == 0
-
-
-@asynccontextmanager
-async def running(schema: Schema) -> AsyncIterator[int]:
-    server = grpc.Server(schema=schema)
-
-    @server.method("Shop/Find")
-    async def find(request: Any, context: Any) -> Any:
-        if context.metadata.get("fail"):
-            context.abort(
-                "ABORTED",
-                "no",
-                details=[{"@type": "shop.Item", **{k: v for k, v in request.items() if k != "more"}}],
-            )
-        return request
-
-    async with server.listen("127.0.0.1:0") as at:
-        yield at.port
-
-
-async def test_channels_and_servers_of_both_work_side_by_side() -> None:
-    both = schemas()
-    async with AsyncExitStack() as stack:
-        for source in ("given", "reflection"):
-            channels = {
-                name: await stack.enter_async_context(
-                    grpc.connect(
-                        f"127.0.0.1:{await stack.enter_async_context(running(schema))}",
-                        schema=schema if source == "given" else "reflection",
-                    )
-                )
-                for name, schema in both.items()
-            }
-            for name, reply in zip(
-                channels,
-                await asyncio.gather(*(channels[name].unary("Shop/Find", VALUES[name]) for name in channels)),
-                strict=True,
-            ):
-                plain = {key: value for key, value in VALUES[name].items() if key != "more"}
-                assert reply.items() >= plain.items()
-            for name, channel in channels.items():
-                with pytest.raises(RpcError) as raised:
-                    await channel.unary("Shop/Find", VALUES[name], metadata={"fail": "yes"})
-                (detail,) = raised.value.details
-                assert {key: value for key, value in detail.items() if key != "@type"} == {
-                    key: value for key, value in VALUES[name].items() if key != "more"
-                }
-                kind = both[name].message_class("shop.Item")
-                assert isinstance(raised.value.detail(kind), kind)
 
 
 def test_details_are_encoded_by_the_schema_that_is_given() -> None:

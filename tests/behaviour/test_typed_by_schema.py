@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import betterproto2
 import pytest
@@ -14,7 +12,7 @@ from protobuf import wkt
 
 from support.better_support import compile_better
 from support.codec_support import SAMPLES
-from wirelane import CodecError, grpc
+from wirelane import CodecError
 from wirelane.codec import Schema
 
 
@@ -97,26 +95,3 @@ def test_messages_of_other_libraries_are_taken_by_their_full_name(typed: ModuleT
             known.encode("google.protobuf.StringValue", message)
     assert known.encode("google.protobuf.StringValue", wrappers_pb2.StringValue(value="x")) == b"\x0a\x01x"
     assert known.encode("google.protobuf.StringValue", "x") == b"\x0a\x01x"
-
-
-async def test_typed_requests_and_replies_pass_where_the_schema_is_a_file(
-    typed: ModuleType, tmp_path: Path
-) -> None:
-    server = grpc.Server(schema=SAMPLES / "typed.proto")
-
-    @server.method("typed.v1.Typed/Echo")
-    async def echo(request: dict[str, Any], context: Any) -> Any:
-        assert request["f_string"] == "in"
-        return typed.Everything(f_string="out", r_leaf=[typed.Leaf("x", 1)])
-
-    method = grpc.Method("typed.v1.Typed/Echo", grpc.Cardinality.UNARY, typed.Everything, typed.Everything)
-    async with (
-        server.listen("127.0.0.1:0") as listening,
-        grpc.connect(f"127.0.0.1:{listening.port}", schema="reflection") as channel,
-    ):
-        request = typed.Everything(f_string="in")
-        reply = await channel.unary("typed.v1.Typed/Echo", request)
-        assert (reply["f_string"], reply["r_leaf"]) == ("out", [{"text": "x", "number": 1}])
-        # Who wants the reply typed names the types.
-        answer = await channel.unary(method, request)
-        assert answer == typed.Everything(f_string="out", r_leaf=[typed.Leaf("x", 1)])
