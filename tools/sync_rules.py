@@ -86,7 +86,13 @@ MODULES = (
     Module(
         "grpc/server/context", "What a handler sees of the call it answers.", ("Context",), to="grpc/context"
     ),
-    Module("grpc/services/health", "What the health service answers from.", ("Health",), to="grpc/health"),
+    Module(
+        "grpc/services/health",
+        "What the health service answers from.",
+        ("Health",),
+        to="grpc/health",
+        bases={"Health": "_serving:HealthFacade"},
+    ),
     Module("tcp/connecting", "Opening connections.", functions=("connect",)),
     Module("tcp/request", "One exchange on a connection of its own.", functions=("request",)),
     Module("tcp/connection", "A connection: reads that say when they end, and writes.", ("Connection",)),

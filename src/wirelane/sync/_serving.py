@@ -23,6 +23,7 @@ from wirelane.grpc.methods import Method
 from wirelane.grpc.server.context import Context
 from wirelane.grpc.server.handler import Requests
 from wirelane.grpc.server.server import Server as AsyncServer
+from wirelane.grpc.services.health import SERVICE as HEALTH
 from wirelane.status import StatusCode
 from wirelane.sync._facade import Facade, Made, facade_of, wrap
 from wirelane.sync._feeding import Feed
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from wirelane.net.trace import Trace
     from wirelane.transport.base import Part
 
-__all__ = ["BlockingServer", "RequestIterator", "ServerFacade"]
+__all__ = ["BlockingServer", "HealthFacade", "RequestIterator", "ServerFacade"]
 
 
 class BlockingServer(AsyncServer):
@@ -61,11 +62,17 @@ class BlockingServer(AsyncServer):
         super().__init__(services, **settings)
 
     def take_over(self, other: AsyncServer) -> None:
-        """Serve what another server has handlers for, too."""
+        """Serve what another server has handlers for, too, and answer from its health."""
         self._schema = self._schema or other._schema
         for path, route in other._router.routes.items():
             if path not in self._router.routes:
                 self._add(route)
+        health = self._health = other._health
+        if health is not None:
+            health._forget_watchers()
+            for path, route in other._router.routes.items():
+                if route.service == HEALTH:
+                    self._router.routes[path] = route
 
     def _route(self, method: object, function: Callable[..., object]) -> Any:
         return super()._route(method, self._awaitable(method, function))
@@ -175,6 +182,15 @@ async def _wait(requests: Requests, ready: deque[Part]) -> bool:
     ready.append(part)
     ready.extend(ready_parts(requests.call.stream))
     return True
+
+
+class HealthFacade(Facade):
+    """The base of `Health`, which belongs to no loop: after a fork, the child's server answers from it, too."""
+
+    __slots__ = ()
+
+    def _remake(self) -> Any:
+        return self._inner
 
 
 class ServerFacade(Made):

@@ -21,9 +21,10 @@ from wirelane.grpc.services.base import BuiltinMethod
 from wirelane.protos import descriptor_set
 from wirelane.status import StatusCode
 
-__all__ = ["Health", "ServingStatus"]
+__all__ = ["SERVICE", "Health", "ServingStatus"]
 
 SERVICE = "grpc.health.v1.Health"
+"""Its name."""
 
 _MAX_LISTED = 100
 """How many services List answers for; more are RESOURCE_EXHAUSTED, as the protocol says and grpc-go does."""
@@ -118,6 +119,10 @@ class Health:
     def _tell(self, service: str) -> None:
         for event in self._watchers.get(service, ()):
             event.set()
+
+    def _forget_watchers(self) -> None:
+        """Let go of who waits in the loop of a parent process."""
+        self._watchers = {}
 
     # -- the service --------------------------------------------------------------------------------------------
 

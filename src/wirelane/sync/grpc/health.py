@@ -9,14 +9,15 @@ from wirelane.codec import Schema
 from wirelane.grpc.services.base import BuiltinMethod
 from wirelane.grpc.services.health import Health as AsyncHealth
 from wirelane.grpc.services.health import ServingStatus
-from wirelane.sync._facade import Facade, facade_of
+from wirelane.sync._facade import facade_of
 from wirelane.sync._portal import call
+from wirelane.sync._serving import HealthFacade
 
 __all__ = ["Health"]
 
 
 @facade_of(AsyncHealth)
-class Health(Facade):
+class Health(HealthFacade):
     """What the health service answers from. Any thread may use it."""
 
     __slots__ = ()
