@@ -10,6 +10,7 @@ with many threads is better off without.
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import json
 import os
 import platform
@@ -81,10 +82,10 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument(
         "--case",
-        action="append",
-        choices=[*CASES, CODECS],
+        action="extend",
+        type=named_cases,
         metavar="NAME",
-        help="only this case (repeat)",
+        help="only this case, or those that fit a pattern, like 'sync_*' (repeat)",
     )
     parser.add_argument("--client", metavar="TEXT", help="only clients whose name holds this")
     parser.add_argument(
@@ -103,6 +104,14 @@ def parsed() -> argparse.Namespace:
 
 
 CODECS = "codecs"
+
+
+def named_cases(pattern: str) -> list[str]:
+    """The cases that a word of the command line is about."""
+    found = fnmatch.filter([*CASES, CODECS], pattern)
+    if not found:
+        raise argparse.ArgumentTypeError(f"no case is called {pattern!r}; --help lists them")
+    return found
 
 
 def say(text: str) -> None:

@@ -6,7 +6,8 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from benchmarks.stacks import GO, GRPCAIO, STREAMS
+from benchmarks.stacks import peers, shared
+from benchmarks.work import CASES
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Figure:
         server_cpu: The same; None where the system does not tell.
         client_memory: KiB of resident memory per call that is open, where calls are held open.
         server_memory: The same of the server.
-        ratio: `per_second` against grpc.aio in the same place (of TCP, against StreamReader).
+        ratio: `per_second` against the peer of the case in the same place.
         cpu_ratio: The same of CPU: of the end that differs, or of both ends together.
         runs: Operations per second of each run; the figures are those of the best.
     """
@@ -38,10 +39,12 @@ class Figure:
 
     @property
     def place(self) -> str:
-        """What the pair is about: both ends, or one of them with grpc-go or grpc.aio at the other."""
+        """What the pair is about: both ends, or one of them with the shared stack or the peer of the case at the other."""
         if self.client == self.server:
             return "both ends"
-        return f"server under a {GO} client" if self.client == GO else f"client against {self.server}"
+        if self.client == shared(CASES[self.case]):
+            return f"server under a {self.client} client"
+        return f"client against {self.server}"
 
     def cpu_of(self, place: str) -> float | None:
         """CPU of the end that a place is about, or of both."""
@@ -86,15 +89,16 @@ def best(figures: list[Figure]) -> Figure:
 
 def _is_base(base: Figure, figure: Figure) -> bool:
     """Whether `base` has the peer in the seat that `figure` is about, and everything else alike."""
+    case = CASES[figure.case]
     if figure.place == "both ends":
-        return base.place == figure.place and base.client in (*GRPCAIO, STREAMS[0])
-    if figure.client == GO:
-        return base.client == GO and base.server in GRPCAIO
-    return base.server == figure.server and base.client in GRPCAIO
+        return base.place == figure.place and base.client in peers(case)
+    if figure.client == shared(case):
+        return base.client == figure.client and base.server in peers(case)
+    return base.server == figure.server and base.client in peers(case)
 
 
 def with_ratios(figures: list[Figure]) -> list[Figure]:
-    """Each figure of a case against the best of grpc.aio (of TCP: against StreamReader) in the same place."""
+    """Each figure of a case against the best of its peer in the same place."""
     found = []
     for figure in figures:
         bases = [base for base in figures if _is_base(base, figure)]

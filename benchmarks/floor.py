@@ -102,8 +102,8 @@ async def serve() -> None:
 async def client(port: int, case: work.Case) -> None:
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.create_connection(lambda: Client(*sizes(case)), "127.0.0.1", port)
-    count = await work.warm_up(case, lambda count: protocol.run(count, case.in_flight))
-    await work.report(lambda: protocol.run(count, case.in_flight), count)
+    for count in work.rounds(case):
+        await protocol.run(count, case.in_flight)
     transport.close()
 
 

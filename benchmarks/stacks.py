@@ -23,8 +23,12 @@ STREAMS = tuple(f"StreamReader, {loop}" for loop in LOOPS)
 ANYIO = tuple(f"anyio, {loop}" for loop in LOOPS)
 BARE = tuple(f"bare Protocol, {loop}" for loop in LOOPS)
 TCP = tuple(f"wirelane TCP, {loop}" for loop in LOOPS)
-RPC = frozenset(name for name, case in CASES.items() if not case.tcp)
-TCP_CASES = frozenset(CASES) - RPC
+SYNC, GRPCIO = "wirelane.sync", "grpcio"
+SYNC_TCP = "wirelane.sync TCP"
+RPC = frozenset(name for name, case in CASES.items() if not (case.tcp or case.blocking))
+TCP_CASES = frozenset(name for name, case in CASES.items() if case.tcp and not case.blocking)
+SYNC_RPC = frozenset(name for name, case in CASES.items() if case.blocking and not case.tcp)
+SYNC_LINES = frozenset({"sync_tcp_lines"})
 # No server of grpclib offers more than 100 streams, and no client of it holds 10,000.
 NOT_MANY = RPC - {"unary_10000", "held_10000"}
 
@@ -87,9 +91,20 @@ def _tcp_stacks() -> list[Stack]:
         *_tcp(STREAMS, "streams", TCP_CASES),
         *_tcp(ANYIO, "anyio", TCP_CASES, missing),
         *_tcp(BARE, "bare", frozenset({"tcp_echo", "tcp_idle"})),
-        *_tcp(TCP, "wirelane", TCP_CASES),
+        *_tcp(TCP, "wirelane", TCP_CASES | SYNC_LINES),
         *_tcp(markers, "wirelane.marker", frozenset({"tcp_lines"})),
+        Stack(
+            SYNC_TCP,
+            _python("tcp_peers", "none", "serve"),
+            _python("tcp_peers", "none", "wirelane.sync"),
+            SYNC_LINES,
+            alone=True,
+        ),
     ]
+
+
+def _blocking(name: str, module: str) -> Stack:
+    return Stack(name, _python(module, "serve"), _python(module, "client"), SYNC_RPC)
 
 
 def _connectrpc() -> Stack:
@@ -139,7 +154,7 @@ def all_stacks(client: str | None = None, server: str | None = None) -> list[Sta
     )
     dicts.environment["BENCH_CODEC"] = "dict"
     return [
-        _rpc("wirelane", "rpc_wirelane", "uvloop"),
+        _rpc("wirelane", "rpc_wirelane", "uvloop", RPC | SYNC_RPC),
         _rpc("wirelane", "rpc_wirelane", "asyncio"),
         dicts,
         _rpc("grpc.aio", "rpc_grpcaio", "asyncio"),
@@ -147,28 +162,45 @@ def all_stacks(client: str | None = None, server: str | None = None) -> list[Sta
         _rpc("grpclib", "rpc_grpclib", "uvloop", NOT_MANY),
         _connectrpc(),
         *go,
+        _blocking(SYNC, "rpc_wirelane_sync"),
+        _blocking(GRPCIO, "rpc_grpcio"),
         _rpc("floor", "floor", "uvloop", few, alone=True),
         _rpc("floor", "floor", "asyncio", few, alone=True),
         *_tcp_stacks(),
     ]
 
 
-def default_pairs(case: Case, stacks: list[Stack]) -> list[tuple[Stack, Stack]]:
-    """(client, server) pairs of a case: each stack with itself; where it says something, with grpc-go at the other end.
+def peers(case: Case) -> tuple[str, ...]:
+    """Whom the figures of a case are compared with, each end with the best of them."""
+    if case.blocking:
+        return TCP[1:] if case.tcp else (GRPCIO,)
+    return STREAMS[:1] if case.tcp else GRPCAIO
 
-    A client without a server of its own talks to grpc.aio's, which is always there.
+
+def shared(case: Case) -> str:
+    """Who is put at the other end of the stacks of a case, so that they differ in one end only."""
+    return OURS if case.blocking else GO
+
+
+def default_pairs(case: Case, stacks: list[Stack]) -> list[tuple[Stack, Stack]]:
+    """(client, server) pairs of a case: each stack with itself; where it says something, with the shared one at the other end.
+
+    A client without a server of its own talks to that of the first peer, which is always there; so does every client without
+    await, because a server of many threads is what it meets. There, the shared stack is itself no row: it has await.
     """
     able = [stack for stack in stacks if case.name in stack.cases and not stack.missing]
-    pairs = [(stack, stack) for stack in able if stack.client and stack.serve]
     by_name = {stack.name: stack for stack in able}
-    grpcaio, go = by_name.get(GRPCAIO[0]), by_name.get(GO)
-    clients_alone = [stack for stack in able if not stack.serve]
-    if grpcaio:
-        pairs += [(stack, grpcaio) for stack in clients_alone]
-    if case.mixed and go:
-        others = [stack for stack in able if stack is not go and not stack.alone]
-        pairs += [(stack, go) for stack in others]
-        pairs += [(go, stack) for stack in others if stack.serve]
+    other_end, peer = by_name.get(shared(case)), by_name.get(peers(case)[0])
+    tested = [stack for stack in able if not (case.blocking and stack is other_end)]
+    pairs = [(stack, stack) for stack in tested if stack.client and stack.serve]
+    if peer:
+        pairs += [(stack, peer) for stack in tested if not stack.serve]
+    if case.mixed and other_end:
+        others = [stack for stack in able if stack is not other_end and not stack.alone]
+        pairs += [(stack, other_end) for stack in others]
+        pairs += [(other_end, stack) for stack in others if stack.serve]
+    if case.mixed and case.blocking and peer:
+        pairs += [(stack, peer) for stack in tested if stack is not peer]
     return pairs
 
 

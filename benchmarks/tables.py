@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import CodecFigure, Figure
+from benchmarks.stacks import peers
 from benchmarks.targets import Outcome
 from benchmarks.work import Case
 
@@ -15,7 +16,7 @@ def _cell(value: float | None, places: int) -> str:
 
 
 def show_case(console: Console, case: Case, figures: list[Figure]) -> None:
-    peer = "StreamReader" if case.tcp else "grpc.aio"
+    peer, _, _ = peers(case)[0].partition(",")
     table = Table(title=case.title, title_justify="left", header_style="bold")
     table.add_column("client")
     table.add_column("server")

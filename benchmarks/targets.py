@@ -9,7 +9,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from benchmarks.figures import CodecFigure, Figure, Results
-from benchmarks.stacks import ANYIO, BARE, FLOOR, GO, GRPCAIO, LOOPS, OURS, STREAMS, TCP
+from benchmarks.stacks import (
+    ANYIO,
+    BARE,
+    FLOOR,
+    GO,
+    GRPCAIO,
+    GRPCIO,
+    LOOPS,
+    OURS,
+    STREAMS,
+    SYNC,
+    SYNC_TCP,
+    TCP,
+)
 
 
 @dataclass(frozen=True)
@@ -106,15 +119,18 @@ AIO_CLIENT = (GRPCAIO, (GO,))
 AIO_SERVER = ((GO,), GRPCAIO)
 GO_BOTH = ((GO,), (GO,))
 TO_GO, FROM_GO = (OURS, GO), (GO, OURS)
+# Kinds of streams: what of them the client does, and what the server.
+STREAM_KINDS = (
+    ("server_stream", "received", "sent"),
+    ("client_stream", "sent", "received"),
+    ("bidi_stream", "client", "server"),
+)
 
 
 def _streams() -> Iterable[Target]:
     """Small messages in a stream: each direction, as client and as server."""
-    for case, title, as_client, as_server in (
-        ("server_stream", "server stream", "received", "sent"),
-        ("client_stream", "client stream", "sent", "received"),
-        ("bidi_stream", "bidi stream", "client", "server"),
-    ):
+    for case, as_client, as_server in STREAM_KINDS:
+        title = case.replace("_", " ")
         yield Target(f"{title}, {as_client}, of grpc.aio", 20, _speed(case, AIO_CLIENT, TO_GO))
         yield Target(f"{title}, {as_server}, of grpc.aio", 20, _speed(case, AIO_SERVER, FROM_GO))
         yield Target(f"{title}, {as_client}, of grpc-go", 0.4, _speed(case, GO_BOTH, TO_GO))
@@ -140,6 +156,29 @@ def _tcp() -> Iterable[Target]:
             at_least=False,
             unit=" KiB",
         )
+
+
+def _without_await() -> Iterable[Target]:
+    """Beside grpcio's blocking API. What calls take is the server's time, too: clients that share one are held to their CPU."""
+    blocking = ((GRPCIO,), (GRPCIO,))
+    as_client = ((GRPCIO,), (OURS,)), (SYNC, OURS)
+    as_server = ((OURS,), (GRPCIO,)), (OURS, SYNC)
+    for case, threads in (("sync_unary_1", "1 thread"), ("sync_unary_16", "16 threads")):
+        title = f"without await, unary, {threads}"
+        yield Target(f"{title}, calls/s of grpcio", 1.5, _speed(case, blocking, (SYNC, SYNC)))
+        yield Target(
+            f"{title}, client's CPU of grpcio's, one server",
+            1 / 1.5,
+            _cpu(case, *as_client),
+            at_least=False,
+        )
+        yield Target(f"{title}, calls/s of grpcio, one server (the aim)", 1.5, _speed(case, *as_client))
+    for kind, client, server in STREAM_KINDS:
+        title = f"without await, {kind.replace('_', ' ')}"
+        yield Target(f"{title}, {client}, of grpcio", 5, _speed(f"sync_{kind}", *as_client))
+        yield Target(f"{title}, {server}, of grpcio", 5, _speed(f"sync_{kind}", *as_server))
+    lines = ((TCP[1],), (TCP[1],)), (SYNC_TCP, SYNC_TCP)
+    yield Target("without await, TCP lines, of those with await", 0.5, _speed("sync_tcp_lines", *lines))
 
 
 TARGETS = (
@@ -172,6 +211,7 @@ TARGETS = (
     Target("a deadline, CPU of a plain call", 1.5, _extra("unary_deadline"), at_least=False),
     Target("10 pairs and a deadline, CPU of a plain call", 1.5, _extra("unary_both"), at_least=False),
     *_tcp(),
+    *_without_await(),
 )
 
 

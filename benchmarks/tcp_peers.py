@@ -1,6 +1,6 @@
 """TCP clients beside each other, against one server that is none of them: lines, blocks, echo, idle connections.
 
-`MODULE LOOP serve` and `MODULE LOOP WHO PORT CASE`. A client says in its first line what it wants:
+`MODULE LOOP serve` and `MODULE LOOP WHO PORT CASE`; the server, and a client that blocks, have no use for LOOP. A client says in its first line what it wants:
 
 - `lines N`: N lines of 64 bytes;
 - `blocks N SIZE`: so many bytes;
@@ -18,14 +18,17 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 
-from benchmarks import work
+from benchmarks import profiling, work
 from wirelane import tcp
+from wirelane.sync import tcp as sync_tcp
 
 LINE = b"x" * 63 + b"\n"
 LINES = LINE * 1000
 BLOCK = bytes(256 * 1024)
 # Connections that are made at once, of those that are held: fewer than wait for a server to accept them.
 AT_ONCE = 50
+# The client that blocks.
+BLOCKING = "wirelane.sync"
 
 
 # -- the server
@@ -206,12 +209,10 @@ async def hold(who: str, port: int, case: work.Case) -> None:
     work.allow_many_files()
     held = [await _open(who, port) for _ in range(AT_ONCE)]
 
-    async def run() -> None:
-        while len(held) < AT_ONCE + case.operations:
+    for count in work.rounds(case):
+        while len(held) < AT_ONCE + count:
             held.extend(await asyncio.gather(*(_open(who, port) for _ in range(AT_ONCE))))
         work.mark("held")
-
-    await work.report(run, case.operations)
 
 
 def _asked(case: work.Case, count: int) -> bytes:
@@ -223,18 +224,27 @@ async def client(who: str, port: int, case: work.Case) -> None:
     if case.kind == "tcp_idle":
         await hold(who, port, case)
         return
+    for count in work.rounds(case):
+        work.check_count(case, await CLIENTS[who](port, case, count), count)
 
-    async def run(count: int) -> None:
-        done = await CLIENTS[who](port, case, count)
-        assert done == count, f"{done} of {count} {case.unit}s"
 
-    count = await work.warm_up(case, run)
-    await work.report(lambda: run(count), count)
+def blocking_client(port: int, case: work.Case) -> None:
+    """wirelane.sync: lines, read without await."""
+    profiling.watch_threads("client")
+    for count in work.rounds(case):
+        with sync_tcp.connect(f"127.0.0.1:{port}") as connection:
+            connection.send(_asked(case, count))
+            done = 0
+            for _ in connection.lines():
+                done += 1
+        work.check_count(case, done, count)
 
 
 if __name__ == "__main__":
     loop, what, *rest = sys.argv[1:]
     if what == "serve":
         serve()
+    elif what == BLOCKING:
+        blocking_client(int(rest[0]), work.case_of(rest[1]))
     else:
         work.run(client(what, int(rest[0]), work.case_of(rest[1])), loop)

@@ -9,11 +9,12 @@ A case of calls held open also prints `held` and waits, when all of them are ope
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import operator
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Case:
     Attributes:
         kind: unary, server_stream, client_stream, bidi_stream or hold; tcp_lines, tcp_blocks, tcp_echo or tcp_idle.
         unit: What an operation is.
-        in_flight: Calls at once.
+        in_flight: Calls at once; of code without await, threads that call.
         warm: Operations of the warm-up, or more until they take `TELLING`.
         operations: How many to measure; 0: as many as take `seconds`.
         payload: Bytes in a request, and in its reply; in a block.
@@ -71,6 +72,7 @@ class Case:
         new_pair: One more pair, whose value is another in each call.
         timeout: Seconds that each call has; 0: no deadline.
         mixed: Worth measuring with another stack at the other end.
+        blocking: About code without await.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Case:
     new_pair: bool = False
     timeout: float = 0.0
     mixed: bool = False
+    blocking: bool = False
 
     @property
     def tcp(self) -> bool:
@@ -95,6 +98,32 @@ class Case:
     def scaled(self, scale: float) -> Case:
         """The same case for more or less time; what has a fixed number of operations stays as it is."""
         return replace(self, seconds=self.seconds * scale)
+
+
+def _without_await() -> Iterator[Case]:
+    """Of shorter runs: there are many pairs, and the ratios asked for are large."""
+
+    def calls(name: str, title: str, kind: str, unit: str, warm: int, threads: int = 1) -> Case:
+        return Case(
+            f"sync_{name}",
+            f"without await: {title}",
+            kind,
+            unit,
+            in_flight=threads,
+            warm=warm,
+            seconds=1.0,
+            mixed=True,
+            blocking=True,
+        )
+
+    yield calls("unary_1", "unary, 1 thread", "unary", "call", 200)
+    yield calls("unary_16", "unary, 16 threads", "unary", "call", 400, threads=16)
+    yield calls("server_stream", "server stream, small messages", "server_stream", "message", 2_000)
+    yield calls("client_stream", "client stream, small messages", "client_stream", "message", 2_000)
+    yield calls(
+        "bidi_stream", "bidi stream, small messages, each answered with one", "bidi_stream", "message", 2_000
+    )
+    yield replace(calls("tcp_lines", "TCP, 64-byte lines", "tcp_lines", "line", 60_000), mixed=False)
 
 
 CASES = {
@@ -175,29 +204,34 @@ CASES = {
             in_flight=1,
             operations=10_000,
         ),
+        *_without_await(),
     )
 }
 
 
 class Calls:
-    """What a stack's client offers to the cases; each stack fills it in as its users would call it."""
+    """What a stack's client offers to the cases; each stack fills it in as its users would call it.
+
+    What its methods return, and the functions that `unary` gives, is to be awaited where the stack has await, and is there
+    where it blocks.
+    """
 
     request: Any = Request
     payload_of: Callable[[Any], bytes] = staticmethod(operator.attrgetter("payload"))
 
-    def unary(self, path: str) -> Callable[..., Awaitable[Any]]:
+    def unary(self, path: str) -> Callable[..., Any]:
         """A function of a request, and of `metadata` (pairs) and `timeout` (seconds) if they are given."""
         raise NotImplementedError
 
-    async def read_stream(self, count: int) -> int:
+    def read_stream(self, count: int) -> Any:
         """Ask for `count` replies; how many came."""
         raise NotImplementedError
 
-    async def write_stream(self, count: int) -> int:
+    def write_stream(self, count: int) -> Any:
         """Send `count` requests; how many the server says it received."""
         raise NotImplementedError
 
-    async def echo_stream(self, count: int) -> int:
+    def echo_stream(self, count: int) -> Any:
         """Send `count` requests while reading the replies; how many came."""
         raise NotImplementedError
 
@@ -238,8 +272,8 @@ def answer(request: Any) -> Any:
     return Reply(message=request.name, number=request.count, payload=request.payload)
 
 
-async def _unary(case: Case, calls: Calls, count: int, in_flight: int) -> None:
-    unary = calls.unary(UNARY)
+def unary_of(case: Case, calls: Calls) -> Callable[..., Any]:
+    """What makes one call of a case, with all that is the same in each."""
     request = calls.request(name="wirelane", count=1)
     if case.payload:
         request = calls.request(name="large", payload=bytes(case.payload))
@@ -248,14 +282,45 @@ async def _unary(case: Case, calls: Calls, count: int, in_flight: int) -> None:
         options["metadata"] = case.metadata
     if case.timeout:
         options["timeout"] = case.timeout
+    return functools.partial(calls.unary(UNARY), request, **options)
+
+
+def with_new_pair(case: Case, worker: int, call: int) -> tuple[tuple[str, str], ...]:
+    """The metadata of a call, with the pair whose value no other call has."""
+    return (*case.metadata, (NEW_PAIR, f"{worker}-{call}"))
+
+
+def check_reply(case: Case, calls: Calls, reply: Any) -> None:
+    """The last reply of a worker, None if it made no call."""
+    assert reply is None or len(calls.payload_of(reply)) == case.payload
+
+
+def stream_of(case: Case, calls: Calls) -> Callable[[int], Any]:
+    """What moves so many messages the way of a case."""
+    streams = {
+        "server_stream": calls.read_stream,
+        "client_stream": calls.write_stream,
+        "bidi_stream": calls.echo_stream,
+    }
+    return streams[case.kind]
+
+
+def check_count(case: Case, done: int, count: int) -> None:
+    """A case that lost something on the way was fast for nothing."""
+    assert done == count, f"{done} of {count} {case.unit}s"
+
+
+async def _unary(case: Case, calls: Calls, count: int, in_flight: int) -> None:
+    unary = unary_of(case, calls)
 
     async def worker(number: int) -> None:
         reply = None
         for call in range(count // in_flight):
             if case.new_pair:
-                options["metadata"] = (*case.metadata, (NEW_PAIR, f"{number}-{call}"))
-            reply = await unary(request, **options)
-        assert reply is None or len(calls.payload_of(reply)) == case.payload
+                reply = await unary(metadata=with_new_pair(case, number, call))
+            else:
+                reply = await unary()
+        check_reply(case, calls, reply)
 
     await asyncio.gather(*(worker(number) for number in range(in_flight)))
 
@@ -270,42 +335,45 @@ async def _hold(calls: Calls, count: int) -> None:
     await pending
 
 
-async def _run(case: Case, calls: Calls, count: int) -> None:
-    if case.kind == "unary":
-        await _unary(case, calls, count, case.in_flight)
-        return
-    if case.kind == "hold":
-        await _hold(calls, count)
-        return
-    streams = {
-        "server_stream": calls.read_stream,
-        "client_stream": calls.write_stream,
-        "bidi_stream": calls.echo_stream,
-    }
-    received = await streams[case.kind](count)
-    assert received == count, f"{received} of {count} messages"
-
-
 async def measure(case: Case, calls: Calls) -> None:
-    """Run a case through a stack's client and print the report."""
+    """Run a case through a stack's client."""
     await calls.unary(UNARY)(calls.request(name="first"))  # the connection is there
     if case.kind == "hold":
         await _unary(case, calls, case.warm, 1)
-        count = case.operations
-    else:
-        count = await warm_up(case, lambda count: _run(case, calls, count))
-    await report(lambda: _run(case, calls, count), count)
+    for count in rounds(case):
+        if case.kind == "unary":
+            await _unary(case, calls, count, case.in_flight)
+        elif case.kind == "hold":
+            await _hold(calls, count)
+        else:
+            check_count(case, await stream_of(case, calls)(count), count)
 
 
-async def warm_up(case: Case, run: Callable[[int], Awaitable[None]]) -> int:
-    """Run until it took long enough to tell; how many operations take the time of the case.
+def rounds(case: Case) -> Iterator[int]:
+    """How many operations a client is to do now, until there is nothing left to do; with and without await.
+
+    The last round is the one that is measured: the parent is told before it, and reads the report after it.
+    """
+    count = case.operations
+    if not count:
+        count = yield from _warm_up(case)
+    mark("ready")
+    with profiling.asked("client"):
+        cpu, wall = time.process_time(), time.perf_counter()
+        yield count
+        seconds, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(json.dumps({"operations": count, "seconds": seconds, "cpu": cpu}), flush=True)
+
+
+def _warm_up(case: Case) -> Generator[int, None, int]:
+    """Rounds until one took long enough to tell; how many operations take the time of the case.
 
     A whole number for each call in flight.
     """
-    count, seconds = case.warm, 0.0
+    count = case.warm
     while True:
         start = time.perf_counter()
-        await run(count)
+        yield count
         seconds = time.perf_counter() - start
         if seconds >= TELLING:
             break
@@ -317,16 +385,6 @@ def mark(what: str) -> None:
     """Let the parent measure: it answers with a line when it has."""
     print(what, flush=True)
     sys.stdin.readline()
-
-
-async def report(run: Callable[[], Awaitable[None]], operations: int) -> None:
-    """Run the measured part and print what the parent reads."""
-    mark("ready")
-    with profiling.asked("client"):
-        cpu, wall = time.process_time(), time.perf_counter()
-        await run()
-        seconds, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(json.dumps({"operations": operations, "seconds": seconds, "cpu": cpu}), flush=True)
 
 
 def allow_many_files() -> None:
@@ -365,10 +423,16 @@ def entry(
     client: Callable[[int, Case], Coroutine[Any, Any, None]],
 ) -> None:
     """`MODULE LOOP serve` or `MODULE LOOP client PORT CASE`."""
-    loop, what, *rest = sys.argv[1:]
+    loop, *arguments = sys.argv[1:]
+    follow(arguments, lambda: run(serve(), loop), lambda port, case: run(client(port, case), loop))
+
+
+def follow(arguments: list[str], serve: Callable[[], None], client: Callable[[int, Case], None]) -> None:
+    """Do what the parent says: `serve`, or `client PORT CASE`."""
+    what, *rest = arguments
     if what == "serve":
         with profiling.asked("server"):
-            run(serve(), loop)
+            serve()
     else:
         port, case = rest
-        run(client(int(port), case_of(case)), loop)
+        client(int(port), case_of(case))
