@@ -190,6 +190,7 @@ TEST_WORDS = (
     (r"from wirelane import", "from wirelane.sync import"),
     (r"support\.twins_support import", "support.twins_sync_support import"),
     (r"from twins\.", "from twins_sync."),
+    (r"\bkit\.(stub|base)\b", r"kit.sync_\1"),
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"\bAsyncExitStack\b", "ExitStack"),
     (r"\benter_async_context\b", "enter_context"),
