@@ -82,7 +82,13 @@ MODULES = (
         to="grpc/server",
         bases={"Server": "_serving:ServerFacade"},
     ),
-    Module("grpc/server/lifecycle", "A server that listens.", ("Listening",), to="grpc/listening"),
+    Module(
+        "grpc/server/lifecycle",
+        "A server that listens.",
+        ("Listening",),
+        to="grpc/listening",
+        bases={"Listening": "_serving:ListeningFacade"},
+    ),
     Module(
         "grpc/server/context", "What a handler sees of the call it answers.", ("Context",), to="grpc/context"
     ),
@@ -151,6 +157,7 @@ return stream if messages is None else send_all(stream, messages)
     "grpc.Server.serve": "self._serve(*addresses, grace=grace, reuse_port=reuse_port)",
     "grpc.Server.drain": "self._drain(grace)",
     "grpc.Server.abort": "self._abort()",
+    "grpc.Listening.drain": "self._drain(grace)",
     "grpc.Context.abort": "AsyncContext.abort(self._inner, code, message, details)",
     "tcp.Server.listen": "return self._listen(*addresses, grace=grace)",
     "tcp.Server.serve": "self._serve(*addresses, grace=self.limits.drain_grace if grace is None else grace)",
@@ -259,8 +266,8 @@ WORDS: tuple[tuple[str, str], ...] = (
     (r"\n +asyncio\.CancelledError: It was cancelled; it has drained\.", ""),
     (r"\s*Cancelled:\s+(everything is aborted|all is cut)[^.]*\.", " Interrupted, everything is aborted."),
     (
-        r"\n\nRaises:\n +UsageError: A handler awaits it, and would be waited for; start it in a task of its own there\.",
-        "\n\nA handler that calls it is waited for as well, until `grace` has passed: let another thread call it there.",
+        r"UsageError: A handler awaits it, and would be waited for; start it in a task of its own there\.",
+        "UsageError: A handler calls it, and would be waited for; let another thread call it there.",
     ),
     (r"as listening`, or `await` it and `drain` later", "as listening`, or `drain` it later"),
     (r"Several tasks may drain", "Several threads may drain"),

@@ -242,7 +242,7 @@ async def test_grpcio_calls_a_generated_service_in_all_four_kinds(kit: Kit, pb2:
         }
         with grpcio.insecure_channel(f"127.0.0.1:{port}") as channel:
             asks = [ask(n=1), ask(n=2)]
-            one = channel.unary_unary(f"/{SERVICE}/One", **codec)(ask(n=1), metadata=[("x-mark", "m")])
+            one = channel.unary_unary(f"/{SERVICE}/One", **codec)(ask(n=1), metadata=(("x-mark", "m"),))
             assert (one.n, one.metadata) == (2, "m")
             down = channel.unary_stream(f"/{SERVICE}/Down", **codec)(ask(n=3))
             assert [message.n for message in down] == [0, 1, 2]

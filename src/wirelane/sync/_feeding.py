@@ -14,6 +14,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 from wirelane.grpc.packed import PackedMessages
 from wirelane.sync._streams import BATCH, OUTBOX
+from wirelane.sync._threads import Claim
 
 __all__ = ["Feed", "Messages", "feed"]
 
@@ -69,13 +70,16 @@ class Feed(PackedMessages):
         self._given = 0
         self._size = 0
         self._woken: asyncio.Future[None] | None = None
-        self._finished = False
+        self.finished = False
         self._error: BaseException | None = None
+        # Of whoever is first, the thread that begins or the loop that stops it:
+        self._claim = Claim()
         # Changed by the loop alone:
         self._taken = 0
         self._used = 0  # how many had been taken when more was asked for, and nothing was there
         self._waiter: asyncio.Future[None] | None = None
         self._stopped = False
+        self.begun = False
 
     def __aiter__(self) -> Self:
         return self
@@ -85,7 +89,7 @@ class Feed(PackedMessages):
             self._loop = asyncio.get_running_loop()
             self._start(partial(self._context.run, self._run))
         while True:
-            finished = self._finished  # asked first: all that came before the end is there then
+            finished = self.finished  # asked first: all that came before the end is there then
             if self._ready:
                 self._taken += 1
                 return self._ready.popleft()
@@ -99,12 +103,25 @@ class Feed(PackedMessages):
                 await waiter
 
     def _something(self) -> bool:
-        return bool(self._ready) or self._finished
+        return bool(self._ready) or self.finished
 
     async def aclose(self) -> None:
         """Let the thread end with the item that it is at. Does not wait for it: nobody knows how long that takes."""
-        self._stopped = True
-        self._more.set()
+        if not self._stopped:
+            self._stopped = True
+            self.begun = not self._claim.take()
+            self._more.set()
+
+    async def ended(self) -> None:
+        """Wait until the thread has ended, and raise what it has raised; after `aclose`, if it has begun."""
+        while not self.finished:
+            assert self._loop is not None
+            waiter = self._waiter = self._loop.create_future()
+            if not self.finished:  # meanwhile, before there was a future to wake
+                await waiter
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     async def asend(self, value: None) -> Any:
         """As `__anext__`."""
@@ -119,12 +136,12 @@ class Feed(PackedMessages):
 
     def _run(self) -> None:
         try:
-            if not self._is_stopped():  # else nobody wants it any more: a generator that was not begun is not
+            if self._claim.take():  # else nobody wants it any more: a generator that was not begun is not
                 self._go_through(iter(self._items))
         except BaseException as error:  # noqa: BLE001  (raised to whoever waits for the next item)
             self._error = error
         finally:
-            self._finished = True
+            self.finished = True
             self._wake()
 
     def _go_through(self, items: Iterator[Any]) -> None:

@@ -4,11 +4,13 @@ A handler is a function, and for a method that streams replies a generator, or a
 messages come as an iterator. A handler that is `async def` runs in the loop as it is.
 
 When a call is over for its client (cancelled, or too late), the handler's next read raises, `context.cancelled` is true, and a generator
-is closed at its next `yield`; a thread that does none of these goes on to its end.
+is closed at its next `yield`; a thread that does none of these goes on to its end. Until then its call counts (`server.calls`), and
+a drain waits for it, as for a coroutine that cleans up: for `close_timeout` after it was told, and not at all after `abort`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import signal
 import threading
@@ -18,7 +20,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
 
-from wirelane.errors import RpcError, rpc_error
+from wirelane.errors import RpcError, UsageError, rpc_error
 from wirelane.grpc.methods import Method
 from wirelane.grpc.server.context import Context
 from wirelane.grpc.server.handler import Requests
@@ -34,10 +36,11 @@ from wirelane.sync._threads import THREADS, Threads
 if TYPE_CHECKING:
     from wirelane.core.limits import Limits
     from wirelane.grpc.server.handler import Call
+    from wirelane.grpc.server.lifecycle import Listening
     from wirelane.net.trace import Trace
     from wirelane.transport.base import Part
 
-__all__ = ["BlockingServer", "HealthFacade", "RequestIterator", "ServerFacade"]
+__all__ = ["BlockingServer", "HealthFacade", "ListeningFacade", "RequestIterator", "ServerFacade"]
 
 
 class BlockingServer(AsyncServer):
@@ -57,7 +60,7 @@ class BlockingServer(AsyncServer):
         **settings: Any,
     ) -> None:
         self._context = context
-        self._threads = Threads(threads)
+        self._threads = Threads(threads, patient=True)
         self._adapt = self._awaitable
         super().__init__(services, **settings)
 
@@ -99,9 +102,16 @@ class BlockingServer(AsyncServer):
         async def many(*arguments: Any) -> Feed:
             # The handler sees the head leave with its first reply: from then on the compression of the call is settled.
             replies = _replies(function, tuple(map(self._shell, arguments)))
-            return Feed(replies, start=threads.submit, first_alone=True)
+            return _Replies(replies, threads)
 
         return many
+
+    def listen(self, *addresses: Any, **settings: Any) -> Listening:
+        """As that of the async library; a listener that is aborted leaves its threads behind."""
+        listening = super().listen(*addresses, **settings)
+        self._threads.patient = True
+        listening._threads = self._threads
+        return listening
 
     def _shell(self, argument: Any) -> Any:
         return self._context._over(argument) if type(argument) is Context else wrap(argument)
@@ -113,6 +123,22 @@ class BlockingServer(AsyncServer):
         if isinstance(method, str) and schema is not None:
             return schema.find_method(method).cardinality.server_streaming
         return inspect.isgeneratorfunction(function)
+
+
+class _Replies(Feed):
+    """What a handler streams."""
+
+    def __init__(self, replies: Iterator[Any], threads: Threads) -> None:
+        super().__init__(replies, start=threads.submit, first_alone=True)
+        self._threads = threads
+
+    async def aclose(self) -> None:
+        """As that of a feed; patient threads are waited for, and what a handler raises at its end is raised."""
+        await super().aclose()
+        if self.finished:
+            await self.ended()
+        elif self.begun and self._threads.patient:
+            await self._threads.see_out(asyncio.ensure_future(self.ended()))
 
 
 def _replies(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[Any]:
@@ -193,6 +219,22 @@ class HealthFacade(Facade):
         return self._inner
 
 
+class ListeningFacade(Facade):
+    """The base of the listeners of gRPC."""
+
+    __slots__ = ()
+
+    def _drain(self, grace: float | None) -> None:
+        _refuse_handlers(self._inner)
+        run(self._inner.drain, grace)
+
+
+def _refuse_handlers(inner: Any) -> None:
+    threads = getattr(inner, "_threads", None)
+    if isinstance(threads, Threads) and threads.inside():
+        raise UsageError("a handler cannot call drain(), which waits for handlers; call it in another thread")
+
+
 class ServerFacade(Made):
     """The base of the servers."""
 
@@ -235,6 +277,7 @@ class ServerFacade(Made):
                 run(listening._inner.drain)
 
     def _drain(self, grace: float | None) -> None:
+        _refuse_handlers(self._inner)
         self._stopped.set()
         run(self._inner.drain, grace)
 

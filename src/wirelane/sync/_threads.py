@@ -15,13 +15,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from wirelane.errors import UsageError
 from wirelane.sync._facade import wrap
 
-__all__ = ["THREADS", "Threads", "in_thread"]
+__all__ = ["THREADS", "Claim", "Threads", "in_thread"]
 
 THREADS: Final = 32
 """Threads of a server, unless said: what Python's own ThreadPoolExecutor stops at, too."""
@@ -29,6 +29,25 @@ THREADS: Final = 32
 _IDLE: Final = 10.0  # seconds until a thread without work ends
 
 Work = Callable[[], None]
+T = TypeVar("T")
+
+_mine = threading.local()
+
+
+class Claim:
+    """Who is first, of a thread that begins something and a loop that no longer wants it."""
+
+    __slots__ = ("_free",)
+
+    def __init__(self) -> None:
+        self._free = [True]
+
+    def take(self) -> bool:
+        """Whether nobody was first."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return False
 
 
 class Threads:
@@ -36,15 +55,17 @@ class Threads:
 
     Args:
         most: How many there may be.
+        patient: A call that was cancelled and has begun is waited for, until `leave`.
 
     Raises:
         UsageError: `most` is below 1.
     """
 
-    def __init__(self, most: int = THREADS) -> None:
+    def __init__(self, most: int = THREADS, *, patient: bool = False) -> None:
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise UsageError(f"threads is a number from 1 up, not {most!r}")
         self._most = most
+        self.patient = patient
         self._reset()
         _all.add(self)
 
@@ -53,6 +74,7 @@ class Threads:
         self._wanted = threading.Condition(threading.Lock())
         self._count = 0
         self._idle = 0
+        self._ends: set[asyncio.Future[Any]] = set()
 
     def __repr__(self) -> str:
         return f"<Threads {self._count} of {self._most}, {self._idle} idle>"
@@ -74,15 +96,17 @@ class Threads:
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function in a thread, in a copy of this context, and return or raise what it does.
 
-        Cancelled, the wait ends at once and the thread goes on to the end of the function: threads cannot be cancelled. A call that
-        has not begun by then is not made.
+        Threads cannot be cancelled. Cancelled, a call that has not begun is not made; for one that has, the wait ends at once, and the
+        thread goes on to the end of the function; patient threads are waited for (`see_out`).
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
+        claim = Claim()
+        end: asyncio.Future[Any] | None = None
         context = copy_context()
 
         def work() -> None:
-            if future.cancelled():
+            if not claim.take():
                 return
             result: Any = None
             error: BaseException | None = None
@@ -94,12 +118,44 @@ class Threads:
             except BaseException as raised:  # noqa: BLE001  (it is the caller's)
                 error = raised
             with suppress(RuntimeError):  # the loop is closed: the interpreter goes down, and nobody waits
-                loop.call_soon_threadsafe(_settle, future, result, error)
+                loop.call_soon_threadsafe(settle, result, error)
+
+        def settle(result: Any, error: BaseException | None) -> None:
+            _settle(future if end is None else end, result, error)
 
         self.submit(work)
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if claim.take() or not (self.patient and future.cancelled()):
+                raise
+            end = loop.create_future()
+            return await self.see_out(end)
+
+    async def see_out(self, end: asyncio.Future[T]) -> T:
+        """Wait for what goes on in a thread although nobody wants it any more.
+
+        Raises:
+            asyncio.CancelledError: It is left behind.
+        """
+        self._ends.add(end)
+        try:
+            return await end
+        finally:
+            self._ends.discard(end)
+
+    def leave(self) -> None:
+        """Wait no more for what nobody wants; in the loop."""
+        self.patient = False
+        for end in self._ends:
+            end.cancel()
+
+    def inside(self) -> bool:
+        """Whether this is one of the threads."""
+        return getattr(_mine, "threads", None) is self
 
     def _run(self) -> None:
+        _mine.threads = self
         while True:
             with self._wanted:
                 self._idle += 1

@@ -16,7 +16,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from wirelane.core.sampling import Sampler
 from wirelane.core.target import HostPort, UnixPath, first_port, parse_listen
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from wirelane.transport.base import ServerConnection, ServerStream
     from wirelane.transport.serving import Serving
 
-__all__ = ["Listening", "ServerState", "counts"]
+__all__ = ["HandlerThreads", "Listening", "ServerState", "counts"]
 
 logger = logging.getLogger("wirelane.grpc.server")
 
@@ -55,6 +55,14 @@ class ServerState(enum.Enum):
     SERVING = "SERVING"
     DRAINING = "DRAINING"
     CLOSED = "CLOSED"
+
+
+class HandlerThreads(Protocol):
+    """What runs handlers that block: their calls end when their threads have ended."""
+
+    def leave(self) -> None:
+        """Let the calls that are cancelled end before that."""
+        ...
 
 
 class Listening:
@@ -97,6 +105,7 @@ class Listening:
         # Work that has to be done first and blocks: compiling a schema.
         self._prepare = prepare
         self._grace = limits.drain_grace if grace is None else grace
+        self._threads: HandlerThreads | None = None
         self._servings: list[Serving] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -308,6 +317,8 @@ class Listening:
             self._health.shutdown()
         for serving in self._servings:
             serving.close()
+        if self._threads is not None:
+            self._threads.leave()
         for connection in self._all_connections():
             connection.abort()
         self._stop_calls()

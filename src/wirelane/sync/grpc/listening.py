@@ -12,14 +12,15 @@ from wirelane.core.target import Address
 from wirelane.grpc.server.lifecycle import Listening as AsyncListening
 from wirelane.grpc.server.lifecycle import ServerState
 from wirelane.grpc.server.stats import ServerStats
-from wirelane.sync._facade import Facade, facade_of, wrap
+from wirelane.sync._facade import facade_of, wrap
 from wirelane.sync._portal import call, run
+from wirelane.sync._serving import ListeningFacade
 
 __all__ = ["Listening"]
 
 
 @facade_of(AsyncListening)
-class Listening(Facade):
+class Listening(ListeningFacade):
     """A server that listens: `with server.listen(address) as listening`, or `drain` it later.
 
     Leaving the block drains; leaving it with an exception ends the calls in flight at once.
@@ -75,9 +76,10 @@ class Listening(Facade):
 
         Several threads may drain at once; the shortest grace counts. Interrupted, everything is aborted.
 
-        A handler that calls it is waited for as well, until `grace` has passed: let another thread call it there.
+        Raises:
+            UsageError: A handler calls it, and would be waited for; let another thread call it there.
         """
-        run(self._inner.drain, grace)
+        self._drain(grace)
 
     def abort(self) -> None:
         """Stop now: no new connections, every connection is cut, every handler is cancelled."""

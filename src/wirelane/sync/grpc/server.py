@@ -199,7 +199,8 @@ class Server(ServerFacade):
 
         Health answers NOT_SERVING from now on. Returns when everything has ended; at once if nothing listens. Interrupted, everything is aborted.
 
-        A handler that calls it is waited for as well, until `grace` has passed: let another thread call it there.
+        Raises:
+            UsageError: A handler calls it, and would be waited for; let another thread call it there.
         """
         self._drain(grace)
 
