@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from wirelane.grpc import Channel
 from wirelane.net.tls import TlsConfig
@@ -30,6 +34,27 @@ FLAGS: dict[str, list[tuple[list[bool], list[bool]]]] = {
     "server_compressed_unary": [([False], [True]), ([False], [False])],
     "server_compressed_streaming": [([False], [True, False])],
 }
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback address ::1")
+
+
+def only_for(ca: Certificates, directory: Path, name: str) -> Certificates:
+    """The same authority, with a server whose certificate is for one name alone."""
+    leaf = ca.authority.issue_cert(name)
+    cert, key = directory / "only.pem", directory / "only.key"
+    leaf.private_key_pem.write_to_path(key)
+    for blob in leaf.cert_chain_pems:
+        blob.write_to_path(cert, append=True)
+    return replace(ca, server_cert=cert, server_key=key)
 
 
 def client_tls(ca: Certificates, transport: str) -> TlsConfig | bool:

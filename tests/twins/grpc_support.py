@@ -10,6 +10,7 @@ from support.client_support import BOTH, DOWN, ONE, PROTO, UP, Handler, wire_ser
 from support.sync_support import BlockingNotes, grpcio_threads
 from support.twins_support import elsewhere
 from wirelane import Limits, grpc
+from wirelane.testing.interop.server import SERVICE as INTEROP
 
 
 @asynccontextmanager
@@ -80,3 +81,23 @@ FORMS = [
     "collect",
     "exchange",
 ]
+
+
+async def large_unary(channel: grpc.Channel) -> None:
+    """A call of the interoperability tests: some 600 kB."""
+    request = {"response_size": 314_159, "payload": {"body": bytes(271_828)}}
+    reply = await channel.unary(f"{INTEROP}/UnaryCall", request)
+    assert reply["payload"]["body"] == bytes(314_159)
+
+
+async def ping_pong(channel: grpc.Channel) -> None:
+    """Another: a request and an answer at a time, on one stream."""
+    async with channel.bidi_stream(f"{INTEROP}/FullDuplexCall") as stream:
+        for asked, answered in ((27_182, 31_415), (8, 9), (1_828, 2_653), (45_904, 58_979)):
+            request = {"response_parameters": [{"size": answered}], "payload": {"body": bytes(asked)}}
+            await stream.send(request)
+            reply = await stream.receive()
+            assert reply is not None
+            assert reply["payload"]["body"] == bytes(answered)
+        await stream.done_sending()
+        assert await stream.receive() is None

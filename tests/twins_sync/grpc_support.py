@@ -13,6 +13,7 @@ from support.client_support import BOTH, DOWN, ONE, PROTO, UP, Handler, wire_ser
 from support.sync_support import BlockingNotes, grpcio_threads
 from support.twins_sync_support import elsewhere
 from wirelane.sync import Limits, grpc
+from wirelane.testing.interop.server import SERVICE as INTEROP
 
 
 @contextmanager
@@ -83,3 +84,23 @@ FORMS = [
     "collect",
     "exchange",
 ]
+
+
+def large_unary(channel: grpc.Channel) -> None:
+    """A call of the interoperability tests: some 600 kB."""
+    request = {"response_size": 314_159, "payload": {"body": bytes(271_828)}}
+    reply = channel.unary(f"{INTEROP}/UnaryCall", request)
+    assert reply["payload"]["body"] == bytes(314_159)
+
+
+def ping_pong(channel: grpc.Channel) -> None:
+    """Another: a request and an answer at a time, on one stream."""
+    with channel.bidi_stream(f"{INTEROP}/FullDuplexCall") as stream:
+        for asked, answered in ((27_182, 31_415), (8, 9), (1_828, 2_653), (45_904, 58_979)):
+            request = {"response_parameters": [{"size": answered}], "payload": {"body": bytes(asked)}}
+            stream.send(request)
+            reply = stream.receive()
+            assert reply is not None
+            assert reply["payload"]["body"] == bytes(answered)
+        stream.done_sending()
+        assert stream.receive() is None
