@@ -1,6 +1,6 @@
 """Every error of the tree as a user meets it: provoked over real sockets and files, never constructed here.
 
-Each row of the table provokes one error and says what its text must name (host, limit, path, place in a file) and what
+Those of gRPC are in tests/twins. Each row of the table provokes one error and says what its text must name (host, limit, path, place in a file) and what
 its fields hold; for all of them the test checks that the text is one line for a person, and that a pickled error is
 the same error. `WirelaneError` itself is never raised; it is what all of them are caught by.
 """
@@ -9,79 +9,42 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import pickle
-import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support.client_support import (
-    ONE,
-    SERVICE,
     free_port,
-    grpcio_server,
-    note_schema,
-    notes_channel,
-    raw_server,
 )
+from support.errors_support import Place, Provoked, check
 from support.proxy_support import relay_proxy
 from support.tcp_support import pair, streams_server, until
-from support.wire_support import HEADERS
-from wirelane import Limits, Metadata, Schema, TlsConfig, errors, grpc, tcp
+from twins import grpc_errors
+from wirelane import Limits, Schema, TlsConfig, errors, tcp
 from wirelane.errors import (
     BusyError,
     ClosedError,
     CodecError,
     ConnectError,
     ConnectionLost,
-    DeadlineExceeded,
     EndOfStream,
     LimitExceeded,
-    PeerError,
     PoolTimeout,
     ProxyError,
     ReadTimeout,
     ResolveError,
-    RpcError,
     SchemaError,
     SendTimeout,
     TlsError,
-    UsageError,
     WirelaneError,
 )
-from wirelane.status import StatusCode
 
 if TYPE_CHECKING:
     from conftest import Certificates
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a row may use."""
-
-    ca: Certificates
-    other_ca: Certificates
-    files: Path
-
-
-@dataclass
-class Provoked:
-    """What came of it.
-
-    Attributes:
-        error: As it was caught.
-        says: What its text must name.
-        fields: What its attributes must hold; a callable judges its attribute.
-    """
-
-    error: BaseException
-    says: tuple[str, ...]
-    fields: dict[str, Any] = field(default_factory=dict)
 
 
 Provoke = Callable[[Place], Awaitable[Provoked]]
@@ -110,103 +73,6 @@ def reset(transport: asyncio.BaseTransport) -> None:
     transport.abort()  # type: ignore[attr-defined]
 
 
-# ------------------------------------------------------------------------------------------------ RpcError
-
-
-@row(RpcError)
-async def status_of_a_server(place: Place) -> Provoked:
-    async with grpcio_server() as port, grpc.connect(f"127.0.0.1:{port}", schema=note_schema()) as channel:
-        error = await caught(channel.unary(f"{SERVICE}/One", {"text": "fail"}))
-    return Provoked(
-        error,
-        ("FAILED_PRECONDITION: it failed, käse",),
-        {
-            "code": StatusCode.FAILED_PRECONDITION,
-            "message": "it failed, käse",
-            "from_peer": True,
-            "attempts": 1,
-            "peer": f"127.0.0.1:{port}",
-            "details": (),
-            "metadata": lambda metadata: metadata["why"] == "because" and metadata["raw-bin"] == b"\x00\xff",
-        },
-    )
-
-
-@row(RpcError)
-async def status_with_details(place: Place) -> Provoked:
-    server = grpc.Server(schema=note_schema())
-    reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "GONE", "domain": "shop"}
-
-    @server.method(f"{SERVICE}/One")
-    async def one(request: dict[str, Any], context: grpc.Context) -> None:
-        context.abort(StatusCode.NOT_FOUND, "no such note", details=[reason])
-
-    async with (
-        server.listen("127.0.0.1:0") as listening,
-        grpc.connect(f"127.0.0.1:{listening.port}", schema=note_schema()) as channel,
-    ):
-        error = await caught(channel.unary(f"{SERVICE}/One", {}))
-    return Provoked(
-        error,
-        ("NOT_FOUND: no such note",),
-        {
-            "from_peer": True,
-            "details": lambda details: len(details) == 1 and reason.items() <= dict(details[0]).items(),
-        },
-    )
-
-
-@row(RpcError)
-async def call_without_a_server(place: Place) -> Provoked:
-    port = free_port()
-    async with grpc.Channel(f"127.0.0.1:{port}", schema=note_schema()) as channel:
-        error = await caught(channel.unary(f"{SERVICE}/One", {}))
-    assert isinstance(error.__cause__, ConnectError)
-    return Provoked(
-        error,
-        ("UNAVAILABLE", f"127.0.0.1:{port}", "refused"),
-        {"code": StatusCode.UNAVAILABLE, "from_peer": False, "attempts": 0, "metadata": Metadata()},
-    )
-
-
-@row(RpcError)
-async def connection_lost_in_a_call(place: Place) -> Provoked:
-    async with raw_server() as raw, grpc.connect(f"127.0.0.1:{raw.port}") as channel:
-        call = asyncio.ensure_future(channel.unary(ONE, b""))
-        peer = await raw.peers.get()
-        await peer.next(HEADERS)
-        assert peer.transport is not None
-        reset(peer.transport)
-        error = await caught(call)
-    return Provoked(
-        error,
-        ("UNAVAILABLE: connection lost: connection reset by peer",),
-        {"code": StatusCode.UNAVAILABLE, "from_peer": False, "peer": f"127.0.0.1:{raw.port}"},
-    )
-
-
-@row(RpcError)
-async def message_above_the_limit(place: Place) -> Provoked:
-    async with notes_channel(limits=Limits(max_receive_message=1000)) as channel:
-        error = await caught(channel.unary(f"{SERVICE}/One", {"data": bytes(2000)}))
-    return Provoked(
-        error,
-        ("RESOURCE_EXHAUSTED", "1000", "max_receive_message"),
-        {"code": StatusCode.RESOURCE_EXHAUSTED, "from_peer": False},
-    )
-
-
-@row(DeadlineExceeded)
-async def call_that_takes_too_long(place: Place) -> Provoked:
-    # A server that answers nothing: one that keeps deadlines may well be the first to say that this one has passed.
-    async with raw_server() as raw, grpc.connect(f"127.0.0.1:{raw.port}") as channel:
-        error = await caught(channel.unary(ONE, b"", timeout=0.05))
-    assert isinstance(error, TimeoutError)
-    return Provoked(
-        error, ("DEADLINE_EXCEEDED", "deadline"), {"code": StatusCode.DEADLINE_EXCEEDED, "from_peer": False}
-    )
-
-
 # ----------------------------------------------------------------------------------- on the way to a connection
 
 
@@ -226,18 +92,6 @@ async def nobody_listens(place: Place) -> Provoked:
             ),
             "errno": lambda number: number is not None,
         },
-    )
-
-
-@row(ConnectError)
-async def nobody_listens_at_any_address(place: Place) -> Provoked:
-    ports = (free_port(), free_port())
-    target = "static:///" + ",".join(f"127.0.0.1:{port}" for port in ports)
-    error = await caught(grpc.connect(target))
-    return Provoked(
-        error,
-        tuple(f"127.0.0.1:{port}" for port in ports),
-        {"address": target, "attempts": lambda attempts: len(attempts) == 2},
     )
 
 
@@ -291,43 +145,6 @@ async def server_without_tls(place: Place) -> Provoked:
     return Provoked(error, (address, "'220 mail.test ESMTP'", "TLS"), {"step": "handshake"})
 
 
-@row(TlsError)
-async def server_with_tls(place: Place) -> Provoked:
-    async def alert(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        writer.write(b"\x15\x03\x03\x00\x02\x02\x0a")  # as rustls and Java do; OpenSSL closes without a word
-
-    async with streams_server(alert) as address:
-        error = await caught(grpc.connect(address))
-    return Provoked(error, (address, "speaks TLS", "tls=True"), {"host": address, "step": "connect"})
-
-
-@row(ConnectError)
-async def reset_before_a_word(place: Place) -> Provoked:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        reset(writer.transport)
-
-    async with streams_server(answer) as address:
-        error = await caught(grpc.connect(address))
-    return Provoked(
-        error,
-        (address, "connection reset by peer", "TLS?"),
-        {"address": address, "attempts": lambda attempts: isinstance(attempts[0][1], ConnectionResetError)},
-    )
-
-
-@row(PeerError)
-async def server_that_speaks_http_1(place: Place) -> Provoked:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n")
-
-    async with streams_server(answer) as address:
-        error = await caught(grpc.connect(address))
-    return Provoked(error, (address, "HTTP/1", "'HTTP/1.1 400 Bad Request'"))
-
-
 # ------------------------------------------------------------------------------------------------- connections
 
 
@@ -365,13 +182,6 @@ async def line_that_does_not_end_in_time(place: Place) -> Provoked:
         assert await connection.read() == b"half a li"
     assert isinstance(error, TimeoutError)
     return Provoked(error, ("0.01 s", "9 bytes"), {"partial": b"half a li"})
-
-
-@row(ReadTimeout)
-async def message_that_does_not_come_in_time(place: Place) -> Provoked:
-    async with notes_channel() as channel, channel.bidi_stream(f"{SERVICE}/BothWays") as stream:
-        error = await caught(stream.receive(timeout=0.01))
-    return Provoked(error, ("0.01 s",), {"partial": b""})
 
 
 @row(SendTimeout)
@@ -436,68 +246,7 @@ async def read_after_close(place: Place) -> Provoked:
     return Provoked(error, ("closed on this side",))
 
 
-@row(ClosedError)
-async def call_on_a_closed_channel(place: Place) -> Provoked:
-    channel = grpc.Channel("127.0.0.1:1", schema=note_schema())
-    await channel.close()
-    error = await caught(channel.unary(f"{SERVICE}/One", {}))
-    return Provoked(error, ("the channel is closed",))
-
-
-# ------------------------------------------------------------------------------------------------ misuse
-
-
-@row(UsageError)
-async def wrong_cardinality(place: Place) -> Provoked:
-    async with notes_channel() as channel:
-        error = await caught(channel.unary(f"{SERVICE}/Down", {}))
-    return Provoked(error, (f"{SERVICE}/Down", "server_stream"))
-
-
-@row(UsageError)
-async def send_after_the_end(place: Place) -> Provoked:
-    async with notes_channel() as channel, channel.bidi_stream(f"{SERVICE}/BothWays") as stream:
-        await stream.done_sending()
-        error = await caught(stream.send({}))
-    return Provoked(error, ("done_sending",))
-
-
-@row(UsageError)
-async def method_that_is_not_there(place: Place) -> Provoked:
-    async with notes_channel() as channel:
-        error = await caught(channel.unary(f"{SERVICE}/Onn", {}))
-    return Provoked(error, (SERVICE, '"Onn"', 'did you mean "One"?'))
-
-
-@row(UsageError)
-async def certificate_file_that_is_not_there(place: Place) -> Provoked:
-    path = place.files / "no-such-ca.pem"
-    async with grpcio_server() as port:
-        error = await caught(grpc.connect(f"127.0.0.1:{port}", tls=TlsConfig(ca=path)))
-    return Provoked(error, ("TlsConfig ca: no such file", str(path)))
-
-
 # ------------------------------------------------------------------------------------------ schemas and messages
-
-
-@row(SchemaError)
-async def proto_file_that_does_not_compile(place: Place) -> Provoked:
-    path = place.files / "shop.proto"
-    path.write_text('syntax = "proto3";\nmessage Item {\n  Prise price = 1;\n  Colour colour = 2;\n}\n')
-    async with grpcio_server() as port:
-        error = await caught(grpc.connect(f"127.0.0.1:{port}", schema=path))
-    return Provoked(
-        error,
-        ("shop.proto:3:3: ", '"Prise"', "1 more problem"),
-        {
-            "file": "shop.proto",
-            "line": 3,
-            "column": 3,
-            "problems": lambda problems: (
-                [one[:3] for one in problems] == [("shop.proto", 4, 3)] and "Colour" in problems[0][3]
-            ),
-        },
-    )
 
 
 @row(SchemaError)
@@ -521,13 +270,6 @@ async def field_of_a_wrong_type(place: Place) -> Provoked:
     with pytest.raises(CodecError) as info:
         schema.encode("Order", {"items": [{"price": 1.5}, {"price": "dear"}]})
     return Provoked(info.value, ("items[1].price", "'dear'"), {"path": "items[1].price"})
-
-
-@row(CodecError)
-async def request_with_a_field_that_is_not_there(place: Place) -> Provoked:
-    async with notes_channel() as channel:
-        error = await caught(channel.unary(f"{SERVICE}/One", {"txet": "a"}))
-    return Provoked(error, ("txet", "text"), {"path": "txet"})
 
 
 @row(CodecError)
@@ -560,16 +302,6 @@ async def proxy_that_wants_a_password(place: Place) -> Provoked:
     return Provoked(error, (host, "db.test:5432", "user:password@"), fields)
 
 
-@row(ProxyError)
-async def proxy_that_is_none(place: Place) -> Provoked:
-    async with raw_server(b"SSH-2.0-OpenSSH_9.9\r\n") as server:
-        address = f"127.0.0.1:{server.port}"
-        error = await caught(grpc.connect("api.test:443", proxy=f"http://{address}"))
-    return Provoked(
-        error, (address, "SSH-2.0", "is it an HTTP proxy?"), {"kind": "http", "step": "CONNECT", "code": None}
-    )
-
-
 # ---------------------------------------------------------------------------------------------------- the tests
 
 
@@ -577,7 +309,7 @@ CLASSES = {value for value in map(errors.__dict__.get, errors.__all__) if inspec
 
 
 def test_the_table_provokes_every_error_but_the_base() -> None:
-    assert {kind for kind, _ in TABLE.values()} == CLASSES - {WirelaneError}
+    assert {kind for kind, _ in (*TABLE.values(), *grpc_errors.TABLE.values())} == CLASSES - {WirelaneError}
     assert all(issubclass(kind, WirelaneError) for kind in CLASSES)
 
 
@@ -590,29 +322,4 @@ def place(ca: Certificates, other_ca: Certificates, tmp_path: Path) -> Place:
 async def test_an_error_from_outside_is_typed_clear_and_complete(place: Place, name: str) -> None:
     kind, provoke = TABLE[name]
     provoked = await provoke(place)
-    error = provoked.error
-    assert type(error) is kind
-    check_text(error, provoked.says)
-    for attribute, expected in provoked.fields.items():
-        value = getattr(error, attribute)
-        assert expected(value) if callable(expected) else value == expected, (attribute, value)
-    check_pickle(error)
-
-
-def check_text(error: BaseException, says: tuple[str, ...]) -> None:
-    """One line, of a length that a person reads, with the things that matter in it and none that do not."""
-    text = str(error)
-    assert [part for part in says if part.lower() not in text.lower()] == [], text
-    assert text == text.strip()
-    assert text
-    assert "\n" not in text
-    assert len(text) < 400
-    assert not re.search(r"0x[0-9a-f]{6}|Traceback|_ssl\.c|\bNone\b|Errno|<class", text), text
-
-
-def check_pickle(error: BaseException) -> None:
-    twin = pickle.loads(pickle.dumps(error))
-    assert type(twin) is type(error)
-    assert (str(twin), repr(twin), twin.args) == (str(error), repr(error), error.args)
-    # Exceptions inside (ConnectError.attempts) are equal to nothing but themselves.
-    assert repr(vars(twin)) == repr(vars(error))
+    check(provoked, kind)
