@@ -1,10 +1,8 @@
-"""Peers for the TCP tests: plain asyncio streams, and the `openssl` command line."""
+"""Peers for the TCP tests: plain asyncio streams."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import shutil
 import socket
 import ssl
 import struct
@@ -17,8 +15,6 @@ from typing import Any
 
 from wirelane import tcp
 from wirelane.core.limits import Limits
-
-OPENSSL = shutil.which("openssl")
 
 Streams = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -188,34 +184,3 @@ async def served(handler: tcp.Handler, **options: Any) -> AsyncIterator[tuple[tc
     listen_at = options.pop("listen_at", "127.0.0.1:0")
     async with tcp.Server(handler, **options).listen(listen_at) as listening:
         yield listening, str(listening.address)
-
-
-@asynccontextmanager
-async def openssl(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run an openssl command; it is killed at the end."""
-    assert OPENSSL is not None
-    process = await asyncio.create_subprocess_exec(
-        OPENSSL,
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        assert process.stdin is not None
-        process.stdin.close()
-        await process.communicate()
-
-
-async def s_server_address(process: asyncio.subprocess.Process) -> str:
-    """Return where `openssl s_server -accept 127.0.0.1:0` listens."""
-    assert process.stdout is not None
-    while line := await process.stdout.readline():
-        found = re.search(rb"ACCEPT \S*?:(\d+)", line)
-        if found is not None:
-            return f"127.0.0.1:{int(found[1])}"
-    raise AssertionError("openssl s_server did not start")

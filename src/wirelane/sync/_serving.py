@@ -29,7 +29,7 @@ from wirelane.grpc.services.health import SERVICE as HEALTH
 from wirelane.status import StatusCode
 from wirelane.sync._facade import Facade, Made, facade_of, wrap
 from wirelane.sync._feeding import Feed
-from wirelane.sync._portal import current, run
+from wirelane.sync._portal import call, current, run
 from wirelane.sync._streams import ready_parts
 from wirelane.sync._threads import THREADS, Threads
 
@@ -283,7 +283,7 @@ class ServerFacade(Made):
 
     def _abort(self) -> None:
         self._stopped.set()
-        current().post(self._inner.abort)
+        call(self._inner.abort)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from functools import wraps
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
+from wirelane.core.behalf import BEHALF
 from wirelane.errors import UsageError
 from wirelane.sync._facade import wrap
 
@@ -104,6 +105,7 @@ class Threads:
         claim = Claim()
         end: asyncio.Future[Any] | None = None
         context = copy_context()
+        context.run(BEHALF.set, asyncio.current_task())
 
         def work() -> None:
             if not claim.take():

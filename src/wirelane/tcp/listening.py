@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wirelane.core.behalf import BEHALF
 from wirelane.core.deadline import Deadline
 from wirelane.core.sampling import Sampler
 from wirelane.core.target import Address, HostPort, UnixPath, first_port, parse_listen
@@ -308,7 +309,8 @@ class Listening:
             sockets.close(finish=finish)
 
     def _others(self) -> set[asyncio.Task[None]]:
-        return {task for task in self._running if task is not asyncio.current_task()}
+        mine = (asyncio.current_task(), BEHALF.get())
+        return {task for task in self._running if task not in mine}
 
     async def _wait(self, deadline: Deadline | None) -> None:
         """Wait until there is neither another handler nor a client that is about to get one, until the deadline."""

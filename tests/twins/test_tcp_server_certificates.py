@@ -1,25 +1,25 @@
-"""A server's certificate is replaced while it serves, as the `openssl` command line sees it."""
+"""A server's certificate is replaced while it serves, as the `openssl` command line sees it: written once, run with asyncio and without."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.tcp_support import OPENSSL, openssl, served
+from support.programs import Program, needs, running
+from support.twins_support import until
+from twins.tcp_support import served
 from wirelane import TlsConfig, tcp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from conftest import Certificates
 
-pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the openssl command is not installed")
+pytestmark = needs("openssl")
 
 
 async def shout(connection: tcp.Connection) -> None:
@@ -30,33 +30,24 @@ async def shout(connection: tcp.Connection) -> None:
 class Talk:
     """An `openssl s_client` that is connected, and the certificate that it was shown."""
 
-    def __init__(self, process: asyncio.subprocess.Process, shown: str) -> None:
-        self.shown = shown
-        self._process = process
+    def __init__(self, program: Program) -> None:
+        self.shown = program.log[program.log.index("-----BEGIN") : program.log.index("-----END")]
+        self._program = program
 
     async def ask(self, word: str) -> str:
-        """Say a line, and return the next line of capitals that comes."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{word}\n".encode())
-        while line := await self._process.stdout.readline():
-            if line.strip() == word.upper().encode():
-                return line.decode().strip()
-        raise AssertionError("the connection ended")
+        """Say a line, and wait until a line comes that says it in capitals."""
+        self._program.say(f"{word}\n".encode())
+        await until(lambda: f"\n{word.upper()}\n" in self._program.log)
+        return word.upper()
 
 
 @asynccontextmanager
 async def s_client(address: str, ca: Path) -> AsyncIterator[Talk]:
     """Connect, verify the server, and note its certificate."""
     options = ("-connect", address, "-CAfile", str(ca), "-verify_return_error", "-servername", "localhost")
-    async with openssl("s_client", *options) as process:
-        assert process.stdout is not None
-        lines: list[str] = []
-        while (line := (await process.stdout.readline()).decode()) and "Verify return code" not in line:
-            lines.append(line)
-        text = "".join(lines)
-        assert "BEGIN CERTIFICATE" in text, text
-        yield Talk(process, text[text.index("-----BEGIN") : text.index("-----END")])
+    with running(("openssl", "s_client", *options), stdin=True) as program:
+        await until(lambda: "Verify return code" in program.log)
+        yield Talk(program)
 
 
 def write(cert: Any, files: tuple[Path, Path], *, parts: str = "both") -> str:
