@@ -194,6 +194,7 @@ TEST_WORDS = (
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\bAsyncIterator\b", "Iterator"),
+    (r"\banext\(", "next("),
     (r"from wirelane import", "from wirelane.sync import"),
     (r"support\.twins_support import", "support.twins_sync_support import"),
     (r"from twins\.", "from twins_sync."),
