@@ -254,8 +254,11 @@ async def test_a_connection_with_a_call_is_not_idle() -> None:
 
     async with wire_channel(handler, options=grpc.ChannelOptions(idle_timeout=0.01)) as channel:
         call = start(channel.unary, ONE, b"")
+        # It may have been idle for too long before.
+        await until(lambda: channel.stats.active and channel.state == "READY")
+        before = channel.stats.connects
         await sleep(0.05)
-        assert channel.state == "READY"
+        assert (channel.state, channel.stats.connects) == ("READY", before)
         release.set()
         assert await call.result() == b"y"
 

@@ -257,8 +257,11 @@ def test_a_connection_with_a_call_is_not_idle() -> None:
 
     with wire_channel(handler, options=grpc.ChannelOptions(idle_timeout=0.01)) as channel:
         call = start(channel.unary, ONE, b"")
+        # It may have been idle for too long before.
+        until(lambda: channel.stats.active and channel.state == "READY")
+        before = channel.stats.connects
         sleep(0.05)
-        assert channel.state == "READY"
+        assert (channel.state, channel.stats.connects) == ("READY", before)
         release.set()
         assert call.result() == b"y"
 
