@@ -72,6 +72,13 @@ MODULES = (
         },
     ),
     Module(
+        "grpc/unary",
+        "Calls with one request and one reply, as objects.",
+        ("UnaryCall",),
+        to="_unary_call",  # not below grpc, whose channel makes it in what is written by hand
+        bases={"UnaryCall": "_unary:UnaryFacade[Res]"},
+    ),
+    Module(
         "grpc/shortcuts", "Connecting, and calls without a channel.", functions=("connect", "call", "reflect")
     ),
     Module(
@@ -136,7 +143,6 @@ RESULTS = {
 ARGUMENTS = {
     "tcp.Pool.__init__": {"prepare": "in_thread(prepare)", "check": "in_thread(check)"},
     "tcp.Server.__init__": {"handler": "in_thread(handler, Threads(threads))"},
-    "grpc.Channel.bidi_stream": {"messages": "feed(messages)"},
     "grpc.Channel.collect": {"request": "feed(request)"},
     "grpc.Channel.call": {"request": "feed(request)"},
     "grpc.Channel.exchange": {"script": "tuple(script)"},
@@ -145,12 +151,18 @@ ARGUMENTS = {
 
 # Bodies that no rule gives.
 BODIES = {
+    "grpc.Channel.unary": (
+        "return self._unary(method, request, timeout, metadata, compression, wait_for_ready)"
+    ),
+    # Made here, not in the loop: their time runs from now on.
+    "grpc.Channel.server_stream": """
+return self._made(ServerStreamCall[Any], self._inner.server_stream, method, request, timeout=timeout, metadata=metadata, compression=compression, wait_for_ready=wait_for_ready)
+""",
+    "grpc.Channel.bidi_stream": """
+return self._made(BidiStreamCall[Any, Any], self._inner.bidi_stream, method, feed(messages), timeout=timeout, metadata=metadata, compression=compression, wait_for_ready=wait_for_ready)
+""",
     "grpc.Channel.client_stream": """
-stream: ClientStreamCall[Any, Any] = ClientStreamCall._over(
-    self._inner.client_stream(
-        method, timeout=timeout, metadata=metadata, compression=compression, wait_for_ready=wait_for_ready
-    )
-)
+stream = self._made(ClientStreamCall[Any, Any], self._inner.client_stream, method, timeout=timeout, metadata=metadata, compression=compression, wait_for_ready=wait_for_ready)
 return stream if messages is None else send_all(stream, messages)
 """,
     "grpc.Server.listen": "return self._listen(*addresses, grace=grace, reuse_port=reuse_port)",
@@ -184,7 +196,13 @@ IN_LOOP = {"tcp.Connection.buffered": "call(len, self._inner._protocol.buffer)"}
 WIDER = {"grpc.Channel.metadata"}
 
 # What has no place here: other libraries' stubs await what they get.
-LEFT_OUT = {"grpc.Channel.request"}
+LEFT_OUT = {
+    "grpc.Channel.request",
+    # For event loops.
+    "grpc.UnaryCall.close",
+    "grpc.UnaryCall.send",
+    "grpc.UnaryCall.throw",
+}
 
 # Tests that are run both ways, and how they are said without await. What is marked `there` stays.
 TESTS = (ROOT / "tests" / "twins", ROOT / "tests" / "twins_sync")
@@ -212,6 +230,13 @@ TEST_WORDS = (
 
 # How docstrings are said here, in this order.
 WORDS: tuple[tuple[str, str], ...] = (
+    (r"A unary call: `reply = await call`\.", "A unary call that was begun: `reply = call.reply()`."),
+    (
+        r"It is sent when it is first awaited, (?s:.*)same reply or error\.",
+        "It is made whether or not anybody waits for it, and ends with its reply, its deadline or its channel.\nAny thread may wait for it or cancel it.",
+    ),
+    (r", sending the call if it has not been\.\n\nCancelled before [^.]*\.", "."),
+    (r"whoever awaits it gets", "whoever waits for it gets"),
     (
         r"A channel belongs to one event loop, and is closed",
         "Any number of threads may share a channel. It is closed",

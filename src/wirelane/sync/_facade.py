@@ -11,7 +11,7 @@ object; every other is of the parent, and says so when it is used.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 from weakref import WeakSet
@@ -45,7 +45,7 @@ class Facade:
     def _adopt(self, inner: Any) -> None:
         self._inner = inner
         _living.add(self)
-        if hasattr(type(inner), "close"):
+        if hasattr(type(inner), "close") and not isinstance(inner, Coroutine):
             current().adopt(self)
 
     def _remake(self) -> Any:

@@ -64,6 +64,19 @@ def unary(channel: grpc.Channel) -> None:
     channel.unary(ONE, Ask(), 5.0)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
+def unary_as_an_object(channel: grpc.Channel) -> None:
+    call = channel.unary_call(ONE, Ask(), timeout=1.0)
+    assert_type(call, grpc.UnaryCall[Answer])
+    assert_type(call.initial_metadata(), Metadata)
+    assert_type(call.reply(), Answer)
+    assert_type(call.trailing_metadata, Metadata | None)
+    assert_type(call.status, StatusCode | None)
+    assert_type(call.cancel(), None)
+    assert_type(channel.unary_call("Calls/One", {"n": 1}).reply(), Any)
+    channel.unary_call(ONE, Answer())  # type: ignore[misc]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    channel.unary(ONE, Ask()).reply()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def down(channel: grpc.Channel) -> None:
     with channel.server_stream(DOWN, Ask(), timeout=1.0) as stream:
         assert_type(stream, grpc.ServerStreamCall[Answer])

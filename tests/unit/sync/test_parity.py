@@ -27,7 +27,7 @@ FUNCTIONS = [(module, name) for module in sync_rules.MODULES for name in module.
 
 # What exists only to be awaited, or to be awaited by others.
 _AWAITED = {
-    grpc: {"UnaryCall", "ClientStreamReply", "load_schema"},
+    grpc: {"ClientStreamReply", "load_schema"},
     tcp: {"Connecting", "Handler"},
 }
 _SPECIAL = {
@@ -36,6 +36,11 @@ _SPECIAL = {
     "__aiter__": "__iter__",
     "__anext__": "__next__",
     "__str__": "__str__",
+}
+# What only this library has, and why.
+_ONLY_HERE = {
+    "grpc.Channel.unary_call": "there, `unary` gives the object, and awaiting it the reply",
+    "grpc.UnaryCall.reply": "there, the call itself is awaited",
 }
 # Another word for `close`, for those who look for it in asyncio.
 _ALIASES = {"tcp.Connection.aclose", "tcp.Pool.aclose"}
@@ -48,6 +53,18 @@ def pair(module: sync_rules.Module, name: str) -> tuple[Any, Any]:
         getattr(importlib.import_module(module.name), name),
         getattr(importlib.import_module(module.sync_name), name),
     )
+
+
+def stored(original: type) -> set[str]:
+    """What a class sets on itself without an underscore."""
+    own = [each for each in original.__mro__ if each.__module__.startswith("wirelane.")]
+    return {
+        node.attr
+        for each in own
+        for node in ast.walk(make_sync.class_node(each))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if isinstance(node.value, ast.Name) and node.value.id == "self" and not node.attr.startswith("_")
+    }
 
 
 def shape(function: Any) -> list[tuple[str, Any, Any]]:
@@ -92,16 +109,20 @@ def test_each_method_has_its_twin(module: sync_rules.Module, name: str) -> None:
 def test_each_attribute_has_its_twin(module: sync_rules.Module, name: str) -> None:
     """What a class sets on itself without an underscore is for its users, and so for those of its twin, or is named above."""
     original, twin = pair(module, name)
-    own = [each for each in original.__mro__ if each.__module__.startswith("wirelane.")]
-    stored = {
-        node.attr
-        for each in own
-        for node in ast.walk(make_sync.class_node(each))
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
-        if isinstance(node.value, ast.Name) and node.value.id == "self" and not node.attr.startswith("_")
-    }
-    missing = {each for each in stored if not hasattr(twin, each)}
+    missing = {each for each in stored(original) if not hasattr(twin, each)}
     assert missing == _ENGINES.get(f"{module.product}.{name}", set())
+
+
+def test_what_the_other_library_has_not_is_named_above() -> None:
+    """Each public name of a class, with the reason why it is only here."""
+    only_here = {
+        f"{module.product}.{name}.{each}"
+        for module, name in CLASSES
+        for original, twin in [pair(module, name)]
+        for each in set(dir(twin)) - set(dir(original)) - stored(original)
+        if not each.startswith("_")
+    }
+    assert only_here == set(_ONLY_HERE)
 
 
 @pytest.mark.parametrize(("module", "name"), FUNCTIONS, ids=[f"{m.product}.{n}" for m, n in FUNCTIONS])

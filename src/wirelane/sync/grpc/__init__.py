@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wirelane.grpc.stub import ServiceStub as ServiceStub
     from wirelane.sync._definition import Service as Service
     from wirelane.sync._feeding import Messages as Messages
+    from wirelane.sync._unary_call import UnaryCall as UnaryCall
     from wirelane.sync.grpc.channel import Channel as Channel
     from wirelane.sync.grpc.context import Context as Context
     from wirelane.sync.grpc.server import Server as Server
@@ -68,6 +69,7 @@ __all__ = [
     "Service",
     "ServiceStub",
     "Step",
+    "UnaryCall",
     "call",
     "connect",
     "deprecated",

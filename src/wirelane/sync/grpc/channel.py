@@ -26,7 +26,7 @@ from wirelane.net.tls import TlsConfig
 from wirelane.net.trace import Trace, TraceLike
 from wirelane.schema import MethodInfo
 from wirelane.sync._channel import ChannelFacade
-from wirelane.sync._facade import facade_of, open_now
+from wirelane.sync._facade import facade_of
 from wirelane.sync._feeding import feed
 from wirelane.sync._portal import run
 from wirelane.sync._streams import send_all
@@ -258,15 +258,7 @@ class Channel(ChannelFacade):
             The reply; or it raises RpcError, CodecError (the request does not
             encode; nothing was sent) or UsageError.
         """
-        return open_now(
-            self._inner.unary,
-            method,
-            request,
-            timeout=timeout,
-            metadata=metadata,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-        )
+        return self._unary(method, request, timeout, metadata, compression, wait_for_ready)
 
     @overload
     def server_stream(
@@ -303,7 +295,8 @@ class Channel(ChannelFacade):
         wait_for_ready: bool | None = None,
     ) -> ServerStreamCall[Any]:
         """Call a method that answers one request with many messages; use it with `with`, then `for`."""
-        made: ServerStreamCall[Any] = open_now(
+        return self._made(
+            ServerStreamCall[Any],
             self._inner.server_stream,
             method,
             request,
@@ -312,7 +305,6 @@ class Channel(ChannelFacade):
             compression=compression,
             wait_for_ready=wait_for_ready,
         )
-        return made
 
     @overload
     def client_stream(
@@ -377,14 +369,14 @@ class Channel(ChannelFacade):
         Without `messages`: `with channel.client_stream(method) as stream`, then `send` and `finish`. With an
         iterable: `reply = channel.client_stream(method, messages)`.
         """
-        stream: ClientStreamCall[Any, Any] = ClientStreamCall._over(
-            self._inner.client_stream(
-                method,
-                timeout=timeout,
-                metadata=metadata,
-                compression=compression,
-                wait_for_ready=wait_for_ready,
-            )
+        stream = self._made(
+            ClientStreamCall[Any, Any],
+            self._inner.client_stream,
+            method,
+            timeout=timeout,
+            metadata=metadata,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
         )
         return stream if messages is None else send_all(stream, messages)
 
@@ -426,7 +418,8 @@ class Channel(ChannelFacade):
 
         With an iterable, its messages are sent in the background.
         """
-        made: BidiStreamCall[Any, Any] = open_now(
+        return self._made(
+            BidiStreamCall[Any, Any],
             self._inner.bidi_stream,
             method,
             feed(messages),
@@ -435,7 +428,6 @@ class Channel(ChannelFacade):
             compression=compression,
             wait_for_ready=wait_for_ready,
         )
-        return made
 
     @overload
     def collect(
