@@ -122,7 +122,12 @@ MODULES = (
         made=("Server",),
         bases={"Server": "_serving:ServerFacade"},
     ),
-    Module("tcp/listening", "A server that listens.", ("Listening",)),
+    Module(
+        "tcp/listening",
+        "A server that listens.",
+        ("Listening",),
+        bases={"Listening": "_serving:ListeningFacade"},
+    ),
     Module("tcp/pool", "A pool of connections, from any thread.", ("Pool", "Pooled"), made=("Pool",)),
 )
 

@@ -155,6 +155,12 @@ DOINGS = {
     "calls": "use()",
     "serves": "at = server.listen('127.0.0.1:0')",
     "goes on with a channel": "channel.connect()",
+    "has a handler that waits": """
+at = lines.listen("127.0.0.1:0")
+connection = tcp.connect(str(at.address))
+while not at.connections:
+    threading.Event().wait(0.001)
+""",
     # Its threads come to lie where those of the parent were.
     "has threads that never end": """
 for _ in range(8):

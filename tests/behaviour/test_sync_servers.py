@@ -355,3 +355,62 @@ def test_the_context_of_a_handler_is_one_for_threads() -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert (done.stdout, done.stderr) == ("wirelane.sync.grpc.context\n", "")
+
+
+LEFT_OPEN = """
+    import socket, threading
+    from support.client_support import SERVICE, note_schema
+    from wirelane.sync import grpc, tcp
+    notes = grpc.Server(schema=note_schema())
+    begun = threading.Semaphore(0)
+
+    @notes.method(f"{SERVICE}/Up")
+    def up(requests):
+        begun.release()
+        return {"n": sum(1 for request in requests)}
+
+    @notes.method(f"{SERVICE}/Down")
+    def down(request):
+        begun.release()
+        threading.Event().wait()
+        yield request
+
+    @notes.method(f"{SERVICE}/One")
+    def one(request, context):
+        begun.release()
+        while True:
+            context.time_remaining()
+
+    def look(connection):
+        begun.release()
+        while True:
+            connection.peek()
+
+    lines = tcp.Server(look)
+    lines_at, notes_at = lines.listen("127.0.0.1:0"), notes.listen("127.0.0.1:0")
+    clients = [socket.create_connection(("127.0.0.1", lines_at.port)) for _ in range(5)]
+    channel = grpc.connect(f"127.0.0.1:{notes_at.port}", schema=note_schema())
+    streams = [channel.client_stream(f"{SERVICE}/Up").__enter__() for _ in range(10)]
+    streams.append(channel.server_stream(f"{SERVICE}/Down").__enter__())
+    raw = grpc.Method(f"{SERVICE}/One", grpc.Cardinality.CLIENT_STREAM, bytes, bytes)
+    for _ in range(5):
+        streams.append(channel.client_stream(raw).__enter__())
+        streams[-1].send(b"")
+        streams[-1].done_sending()
+    for _ in range(21):
+        begun.acquire()
+"""
+
+
+def test_the_end_of_the_interpreter_tells_handlers_and_nobody_else() -> None:
+    """A script that leaves servers open ends, and logs nothing of handlers that read, call, or wait for ever."""
+    for _ in range(4):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(LEFT_OPEN)],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

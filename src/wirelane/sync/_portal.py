@@ -276,15 +276,21 @@ class Portal:
         """Close what is open, cancel what is left, and end the loop: for the end of the interpreter. Bounded in time."""
         with self._starting:
             loop, thread = self._loop, self._thread
-            self._closing = True
-        if loop is None or thread is None or not thread.is_alive():
-            return
+            if loop is None or thread is None or not thread.is_alive():
+                self._closing = True
+                return
         finished = asyncio.run_coroutine_threadsafe(self._wind_up(), loop)
         finished.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
         thread.join(EXIT_GRACE + 1.0)
 
     async def _wind_up(self) -> None:
-        closing = [asyncio.ensure_future(_wait(each._inner.close())) for each in list(self._open)]
+        opened = [each._inner for each in list(self._open)]
+        for each in opened:
+            if hasattr(each, "_leave_handlers"):
+                each._leave_handlers()
+        # From here on what handlers call fails, and nobody is told of it.
+        self._closing = True
+        closing = [asyncio.ensure_future(_wait(each.close())) for each in opened if hasattr(each, "close")]
         if closing:
             await asyncio.wait(closing, timeout=EXIT_GRACE / 2)
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

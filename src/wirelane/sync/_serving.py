@@ -220,9 +220,13 @@ class HealthFacade(Facade):
 
 
 class ListeningFacade(Facade):
-    """The base of the listeners of gRPC."""
+    """The base of the listeners; at the end of the interpreter their handlers are told before anything else ends."""
 
     __slots__ = ()
+
+    def _adopt(self, inner: Any) -> None:
+        super()._adopt(inner)
+        current().adopt(self)
 
     def _drain(self, grace: float | None) -> None:
         _refuse_handlers(self._inner)

@@ -286,8 +286,7 @@ class Listening:
                 await self._wait(deadline)
             self._state = ServerState.CLOSED
             self._stop_listening()
-            for task in self._others():
-                task.cancel()
+            self._leave_handlers()
             await self._wait(Deadline.after(self._limits.close_timeout))
             await self._end()
         except asyncio.CancelledError:
@@ -301,6 +300,10 @@ class Listening:
         self._stop_listening()
         for connection in self._running.values():
             connection.abort()
+        self._leave_handlers()
+
+    def _leave_handlers(self) -> None:
+        """Cancel every handler."""
         for task in self._others():
             task.cancel()
 

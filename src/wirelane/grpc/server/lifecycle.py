@@ -317,10 +317,14 @@ class Listening:
             self._health.shutdown()
         for serving in self._servings:
             serving.close()
-        if self._threads is not None:
-            self._threads.leave()
         for connection in self._all_connections():
             connection.abort()
+        self._leave_handlers()
+
+    def _leave_handlers(self) -> None:
+        """End all calls, and wait for no thread of theirs."""
+        if self._threads is not None:
+            self._threads.leave()
         self._stop_calls()
 
     # -- with and await -----------------------------------------------------------------------------------------

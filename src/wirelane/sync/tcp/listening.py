@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from wirelane.core.target import Address
-from wirelane.sync._facade import Facade, facade_of, wrap
+from wirelane.sync._facade import facade_of, wrap
 from wirelane.sync._portal import call, run
+from wirelane.sync._serving import ListeningFacade
 from wirelane.sync.tcp.connection import Connection
 from wirelane.tcp.listening import Listening as AsyncListening
 from wirelane.tcp.listening import ServerState, ServerStats
@@ -19,7 +20,7 @@ __all__ = ["Listening"]
 
 
 @facade_of(AsyncListening)
-class Listening(Facade):
+class Listening(ListeningFacade):
     """A server that listens: `with server.listen(address) as listening`, or `drain` it later.
 
     Leaving the block drains; leaving it with an exception ends the handlers at once.
