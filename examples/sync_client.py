@@ -54,6 +54,10 @@ def main() -> None:
             replies = threads.map(sums.add, [{"a": n, "b": n} for n in range(8)])
             print("doubled:", [reply["value"] for reply in replies])
 
+        # A call as an object: under way at once, and all that the server says of it.
+        call = channel.unary_call("Sums/Add", {"a": 20, "b": 22}, timeout=5)
+        print("the answer:", call.reply()["value"], "from", call.peer, "with", call.trailing_metadata)
+
         with channel.server_stream("Sums/Count", {"value": 4}) as stream:
             print("counted:", [message["value"] for message in stream])
 

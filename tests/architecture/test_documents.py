@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 import wirelane
+import wirelane.sync
 from support.architecture_support import DOCUMENTS, PACKAGE, ROOT, SOURCES, name_of
 from wirelane import errors, grpc, tcp
 from wirelane.testing import faults
@@ -79,13 +80,14 @@ def _namespace(snippet: Snippet) -> dict[str, object]:
     """Return what the names of a snippet stand for: modules, and variables named after the class they hold."""
     about_tcp = snippet.document.name == "tcp.md"
     about_testing = snippet.document.name == "testing.md"
+    calls = wirelane.sync.grpc if snippet.document.name == "sync.md" else grpc
     return {
         "wirelane": wirelane,
         **{name: getattr(wirelane, name) for name in wirelane.__all__},
-        "channel": grpc.Channel,
-        "context": grpc.Context,
+        "channel": calls.Channel,
+        "context": calls.Context,
         "schema": wirelane.Schema,
-        "server": tcp.Server if about_tcp else grpc.Server,
+        "server": tcp.Server if about_tcp else calls.Server,
         "conn": tcp.Connection,
         **(
             {"faults": faults, "proxy": faults.FaultProxy, "flaky": faults.BlockingProxy}
