@@ -1,4 +1,4 @@
-"""Servers without `await`: grpcio and plain sockets call handlers that block in threads."""
+"""Servers without `await`: threads, signals and the end of the process; what they share with asynchronous ones is in tests/twins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,142 +19,22 @@ import pytest
 
 from support.client_support import NOTE, SERVICE, note_schema
 from wirelane.errors import EndOfStream, UsageError
-from wirelane.status import StatusCode
 from wirelane.sync import grpc, tcp
 
 CODEC = note_schema().codec(NOTE)
 
 
-class Client:
-    """The four kinds of calls, by grpcio, as dicts."""
-
-    def __init__(self, channel: grpcio.Channel) -> None:
-        coders = {"request_serializer": CODEC.encode, "response_deserializer": CODEC.decode}
-        self.one: Callable[..., Any] = channel.unary_unary(f"/{SERVICE}/One", **coders)
-        self.down: Callable[..., Any] = channel.unary_stream(f"/{SERVICE}/Down", **coders)
-        self.up: Callable[..., Any] = channel.stream_unary(f"/{SERVICE}/Up", **coders)
-        self.both: Callable[..., Any] = channel.stream_stream(f"/{SERVICE}/BothWays", **coders)
-
-
-class Served:
-    """A server with blocking handlers, and what they saw."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.server = grpc.Server(schema=note_schema(), **settings)
-        self.waiting = threading.Event()
-        self.left = threading.Event()
-        self.threads: set[str] = set()
-        method = self.server.method
-
-        @method(f"{SERVICE}/One")
-        def one(request: dict[str, Any], context: grpc.Context) -> dict[str, Any]:
-            self.threads.add(threading.current_thread().name)
-            if request["text"] == "fail":
-                context.trailing_metadata["why"] = "because"
-                context.abort(StatusCode.FAILED_PRECONDITION, "it failed")
-            if request["text"] == "crash":
-                raise LookupError("a secret")
-            if request["text"] == "wait":
-                self.waiting.set()
-                while not context.cancelled:
-                    threading.Event().wait(0.01)
-                self.left.set()
-            context.send_initial_metadata({"first": context.metadata.get("who", "")})
-            return request
-
-        @method(f"{SERVICE}/Down")
-        def down(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-            try:
-                n = 0
-                while request["n"] < 0 or n < request["n"]:
-                    yield {"n": n}
-                    n += 1
-            finally:
-                self.left.set()
-
-        @method(f"{SERVICE}/Up")
-        def up(requests: Iterator[dict[str, Any]]) -> dict[str, Any]:
-            return {"n": sum(each["n"] for each in requests)}
-
-        @method(f"{SERVICE}/BothWays")
-        def both(requests: Iterator[dict[str, Any]], context: grpc.Context) -> Iterator[dict[str, Any]]:
-            yield from requests
-
-
-@pytest.fixture
-def served() -> Served:
-    return Served()
-
-
-@pytest.fixture
-def client(served: Served) -> Iterator[Client]:
-    with (
-        served.server.listen("127.0.0.1:0") as listening,
-        grpcio.insecure_channel(f"127.0.0.1:{listening.port}") as channel,
-    ):
-        yield Client(channel)
-
-
-def test_each_kind_of_handler_answers(client: Client, served: Served) -> None:
-    """A function or a generator; messages come as an iterator."""
-    assert client.one({"n": 4})["n"] == 4
-    assert [each["n"] for each in client.down({"n": 500})] == list(range(500))
-    assert client.up(iter([{"n": n} for n in range(100)]))["n"] == 4950
-    assert [each["n"] for each in client.both(iter([{"n": n} for n in range(200)]))] == list(range(200))
-    assert served.threads == {"wirelane.sync: handler"}
-
-
-def test_a_handler_ends_its_call_with_a_status(client: Client) -> None:
-    """`context.abort` and trailers as in the async library; any other exception tells nothing of itself."""
-    with pytest.raises(grpcio.RpcError) as failed:
-        client.one({"text": "fail"})
-    assert failed.value.code() is grpcio.StatusCode.FAILED_PRECONDITION
-    trailers: Any = failed.value.trailing_metadata()
-    assert ("why", "because") in trailers
-    with pytest.raises(grpcio.RpcError) as crashed:
-        client.one({"text": "crash"})
-    assert crashed.value.code() is grpcio.StatusCode.UNKNOWN
-    assert "secret" not in crashed.value.details()
-
-
-def test_a_handler_sees_that_its_client_has_left(client: Client, served: Served) -> None:
-    """`context.cancelled` turns true, and a generator is closed."""
-    call = client.one.future({"text": "wait"})  # type: ignore[attr-defined]
-    assert served.waiting.wait(10)
-    call.cancel()
-    assert served.left.wait(10)
-    served.left.clear()
-    stream = client.down({"n": -1})
-    assert [next(stream)["n"] for _ in range(3)] == [0, 1, 2]
-    stream.cancel()
-    assert served.left.wait(10)
-
-
-def test_conversations_go_back_and_forth(client: Client) -> None:
-    """A reply leaves when it is there, not when the next one is."""
-    arrived = threading.Semaphore(0)
-
-    def messages() -> Iterator[dict[str, int]]:
-        for n in range(5):
-            yield {"n": n}
-            assert arrived.acquire(timeout=10)
-
-    got = []
-    for reply in client.both(messages()):
-        got.append(reply["n"])
-        arrived.release()
-    assert got == [0, 1, 2, 3, 4]
-
-
 def test_no_more_handlers_run_at_once_than_there_are_threads() -> None:
     """The others wait, and are answered afterwards."""
     running, most, lock = 0, 0, threading.Lock()
+    names: set[str] = set()
     server = grpc.Server(schema=note_schema(), threads=3)
 
     @server.method(f"{SERVICE}/One")
     def one(request: dict[str, Any]) -> dict[str, Any]:
         nonlocal running, most
         with lock:
+            names.add(threading.current_thread().name)
             running += 1
             most = max(most, running)
         threading.Event().wait(0.01)
@@ -167,9 +47,12 @@ def test_no_more_handlers_run_at_once_than_there_are_threads() -> None:
         grpcio.insecure_channel(f"127.0.0.1:{listening.port}") as channel,
         ThreadPoolExecutor(12) as pool,
     ):
-        client = Client(channel)
-        assert [each["n"] for each in pool.map(client.one, [{"n": n} for n in range(36)])] == list(range(36))
+        ask = channel.unary_unary(
+            f"/{SERVICE}/One", request_serializer=CODEC.encode, response_deserializer=CODEC.decode
+        )
+        assert [each["n"] for each in pool.map(ask, [{"n": n} for n in range(36)])] == list(range(36))
     assert most == 3
+    assert names == {"wirelane.sync: handler"}
 
 
 def test_handlers_that_are_coroutines_run_in_the_loop() -> None:
@@ -185,28 +68,7 @@ def test_handlers_that_are_coroutines_run_in_the_loop() -> None:
         assert CODEC.decode(channel.unary(method, b""))["text"] == "wirelane.sync: event loop"
 
 
-def test_calls_made_by_a_handler_end_with_the_call_it_answers() -> None:
-    """The deadline of the call that is served holds for those that its handler makes, in its thread."""
-    left: list[float | None] = []
-    server = grpc.Server(schema=note_schema())
-
-    @server.method(f"{SERVICE}/One")
-    def one(request: dict[str, Any], context: grpc.Context) -> dict[str, Any]:
-        left.append(context.time_remaining())
-        if request["n"] == 0:
-            return request
-        return channel.unary(f"{SERVICE}/One", {"n": request["n"] - 1})
-
-    with (
-        server.listen("127.0.0.1:0") as listening,
-        grpc.connect(f"127.0.0.1:{listening.port}", schema=note_schema()) as channel,
-    ):
-        channel.unary(f"{SERVICE}/One", {"n": 2}, timeout=20)
-    assert len(left) == 3
-    assert all(each is not None and 0 < each <= 20 for each in left)
-
-
-def test_a_handler_that_does_not_fit_is_refused(served: Served) -> None:
+def test_a_handler_that_does_not_fit_is_refused() -> None:
     """By its signature, when it is registered."""
     server = grpc.Server(schema=note_schema())
     with pytest.raises(UsageError, match="must take"):
@@ -217,10 +79,11 @@ def test_a_handler_that_does_not_fit_is_refused(served: Served) -> None:
         tcp.Server("no function")  # type: ignore[arg-type]
 
 
-def test_health_is_told_from_any_thread(served: Served) -> None:
-    """`server.health.set` reaches the clients that watch."""
-    with served.server.listen("127.0.0.1:0") as listening:
-        served.server.health.set(SERVICE, "NOT_SERVING")
+def test_health_is_told_from_any_thread() -> None:
+    """`server.health.set` reaches the clients."""
+    server = grpc.Server(schema=note_schema())
+    with server.listen("127.0.0.1:0") as listening:
+        server.health.set(SERVICE, "NOT_SERVING")
         with grpc.connect(f"127.0.0.1:{listening.port}", schema="reflection") as channel:
             reply = channel.unary("grpc.health.v1.Health/Check", {"service": SERVICE})
     assert reply["status"] == "NOT_SERVING"

@@ -106,6 +106,7 @@ class Listening:
         self._prepare = prepare
         self._grace = limits.drain_grace if grace is None else grace
         self._threads: HandlerThreads | None = None
+        self._left_behind: set[Call] = set()
         self._servings: list[Serving] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -296,16 +297,18 @@ class Listening:
         if self._all_connections():
             self.abort()
             await self._wait_gone(self.limits.close_timeout)
-        for call in self.calls:
+        for call in self.calls - self._left_behind:
             logger.warning(
                 "the handler of %s goes on although it was cancelled; leaving it behind", call.route.name
             )
+        self._left_behind |= self.calls
 
     async def _wait_gone(self, timeout: float) -> None:
         """Wait until connections, handlers and sockets are gone, at most `timeout` seconds."""
         gone = asyncio.create_task(self._servings_closed())
         try:
-            await asyncio.wait({gone, *(call.task for call in self.calls)}, timeout=timeout)
+            running = {call.task for call in self.calls - self._left_behind}
+            await asyncio.wait({gone, *running}, timeout=timeout)
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
