@@ -108,7 +108,12 @@ MODULES = (
     ),
     Module("tcp/connecting", "Opening connections.", functions=("connect",)),
     Module("tcp/request", "One exchange on a connection of its own.", functions=("request",)),
-    Module("tcp/connection", "A connection: reads that say when they end, and writes.", ("Connection",)),
+    Module(
+        "tcp/connection",
+        "A connection: reads that say when they end, and writes.",
+        ("Connection",),
+        bases={"Connection": "_connection:ConnectionFacade"},
+    ),
     Module(
         "tcp/iterating",
         "What `for` goes over: lines, records, frames and chunks of a connection.",

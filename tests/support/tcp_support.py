@@ -79,6 +79,13 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
+async def give_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Give back what comes, as it comes."""
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+
+
 async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Say nothing until the client ends its stream."""
     await reader.read()

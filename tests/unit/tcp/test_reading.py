@@ -88,3 +88,14 @@ async def test_cancelled_in_the_moment_the_answer_comes_a_read_loses_nothing() -
             assert await connection.read_line() == "line"
         else:
             assert reading.result() == "line"
+
+
+async def test_a_cancelled_read_loses_nothing() -> None:
+    async with pair() as (connection, peer):
+        reading = asyncio.create_task(connection.read_line())
+        await peer.say(b"half")
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await peer.say(b" and half\n")
+        assert await connection.read_line(timeout=20) == "half and half"

@@ -17,7 +17,8 @@ from wirelane.core.lengthprefix import ByteOrder, Prefix
 from wirelane.core.target import Address
 from wirelane.net.tls import TlsConfig
 from wirelane.net.trace import Trace
-from wirelane.sync._facade import Facade, facade_of, open_now
+from wirelane.sync._connection import ConnectionFacade
+from wirelane.sync._facade import facade_of, open_now
 from wirelane.sync._portal import call, run
 from wirelane.sync.tcp.iterating import Chunks, Frames, Lines, Records
 from wirelane.tcp.connection import Connection as AsyncConnection
@@ -29,7 +30,7 @@ __all__ = ["Connection"]
 
 
 @facade_of(AsyncConnection)
-class Connection(Facade):
+class Connection(ConnectionFacade):
     """A TCP (or Unix socket) connection, with or without TLS. Made by `connect`, and by `Server` for its handler.
 
     `with` closes it; `for chunk in connection` gives what comes as it comes, until the stream ends.

@@ -1,36 +1,39 @@
-"""What a client of TCP can rely on, one promise a test: first what everybody asks for, then what is seldom tried.
+"""What a client of TCP can rely on, one promise a test: first what everybody asks for, then what is seldom tried: written once, run with asyncio and without.
 
-The other end is plain asyncio streams; where TLS or a proxy is in between, so it says.
+The other end is a plain one; where TLS or a proxy is in between, so it says.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import pickle
 import socket
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support.proxy_support import relay_proxy
-from support.tcp_support import Peer, pair, streams_server, until
-from wirelane import ProxyConfig, TlsConfig, tcp
-from wirelane.errors import (
+from support.tcp_support import give_back, streams_server
+from support.twins_support import echo, elsewhere, serving, sleep, start
+from twins.tcp_support import came, one_by_one, pair
+from wirelane import (
     ClosedError,
     CodecError,
     ConnectError,
     ConnectionLost,
     EndOfStream,
     LimitExceeded,
+    ProxyConfig,
     ProxyError,
     ReadTimeout,
     ResolveError,
     SendTimeout,
+    TlsConfig,
     TlsError,
     UsageError,
     WirelaneError,
+    tcp,
 )
 
 if TYPE_CHECKING:
@@ -38,30 +41,21 @@ if TYPE_CHECKING:
 
 GREETING = "Hello server!\n"
 USERS = {"ann": "s3cret"}
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Give back what comes, as it comes."""
-    while data := await reader.read(65_536):
-        writer.write(data)
-        await writer.drain()
+SOON = 30.0
 
 
 @pytest.fixture
 async def echoing() -> AsyncIterator[str]:
     """Return the address of an echo."""
-    async with streams_server(echo) as address:
+    with serving(echo) as address:
         yield address
 
 
 @pytest.fixture
 async def echoing_in_tls(ca: Certificates) -> AsyncIterator[str]:
     """Return the address of an echo that speaks TLS, by its name."""
-    async with streams_server(echo, ca.server_context()) as address:
+    async with elsewhere(streams_server, give_back, ca.server_context()) as address:
         yield address.replace("127.0.0.1", "localhost")
-
-
-# -- connecting and closing
 
 
 async def test_a_connection_is_made_and_knows_both_of_its_ends(echoing: str) -> None:
@@ -78,7 +72,7 @@ async def test_a_connection_is_made_in_tls_through_a_proxy_that_wants_a_password
     echoing_in_tls: str, ca: Certificates, verify: bool
 ) -> None:
     tls = TlsConfig(ca=ca.ca) if verify else TlsConfig(verify=False)
-    async with relay_proxy("socks5", users=USERS) as proxy:
+    async with elsewhere(relay_proxy, "socks5", users=USERS) as proxy:
         async with tcp.connect(echoing_in_tls, tls=tls, proxy=proxy.url("ann:s3cret")) as connection:
             await connection.send_line("Echo this!")
             assert await connection.read_line(timeout=20) == "Echo this!"
@@ -93,9 +87,14 @@ async def test_closing_is_in_order_and_may_be_done_twice(ca: Certificates) -> No
         await connection.close()
         assert connection.closed
         assert await peer.reader.read() == b"last words"
-        for late in (connection.send(b"x"), connection.read(), connection.read_line(), connection.send_eof()):
+        for late in (
+            lambda: connection.send(b"x"),
+            connection.read,
+            connection.read_line,
+            connection.send_eof,
+        ):
             with pytest.raises(ClosedError):
-                await late
+                await late()
 
 
 async def test_a_connection_can_be_held_without_a_block(echoing: str) -> None:
@@ -105,9 +104,6 @@ async def test_a_connection_can_be_held_without_a_block(echoing: str) -> None:
         assert await connection.read_exactly(3, timeout=20) == b"abc"
     finally:
         await connection.close()
-
-
-# -- bytes, lines, requests
 
 
 async def test_bytes_are_read_up_to_a_marker_and_with_it(echoing: str) -> None:
@@ -137,7 +133,7 @@ async def test_one_request_is_one_answer(echoing: str) -> None:
 
 
 async def test_one_request_goes_in_tls_through_a_proxy(echoing_in_tls: str, ca: Certificates) -> None:
-    async with relay_proxy("socks5", users=USERS) as proxy:
+    async with elsewhere(relay_proxy, "socks5", users=USERS) as proxy:
         reply = await tcp.request(
             echoing_in_tls, "Echo this!\n", tls=TlsConfig(ca=ca.ca), proxy=proxy.url("ann:s3cret")
         )
@@ -146,15 +142,11 @@ async def test_one_request_goes_in_tls_through_a_proxy(echoing_in_tls: str, ca: 
 
 
 async def test_a_request_whose_answer_is_the_whole_stream() -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        word = await reader.readline()
-        writer.write(b"one\n" + word + b"no newline at the end")
+    def answer(client: socket.socket) -> None:
+        client.sendall(b"one\n" + client.recv(100) + b"no newline at the end")
 
-    async with streams_server(answer) as address:
+    with serving(answer) as address:
         assert await tcp.request(address, "two\n", marker=None) == b"one\ntwo\nno newline at the end"
-
-
-# -- settings
 
 
 def test_settings_are_values_that_show_no_secret() -> None:
@@ -182,9 +174,6 @@ def test_settings_are_values_that_show_no_secret() -> None:
 def test_settings_that_make_no_sense_are_refused_before_anything_happens(address: str, options) -> None:
     with pytest.raises(UsageError):
         tcp.connect(address, **options)
-
-
-# -- errors: typed, and over when they have been told
 
 
 async def test_an_error_is_raised_once_and_the_connection_goes_on(echoing: str) -> None:
@@ -215,49 +204,25 @@ async def test_nobody_there_and_no_such_name_are_different_errors() -> None:
 
 async def test_a_timeout_is_for_the_whole_read_and_not_for_each_piece() -> None:
     async with pair() as (connection, peer):
-        sent = 0
-
-        async def drip() -> None:
-            nonlocal sent
-            while not over.is_set():
-                await peer.say(b".")
-                sent += 1
-                await asyncio.sleep(0.01)
-
-        over = asyncio.Event()
-        dripping = asyncio.create_task(drip())
+        dripping = start(peer.drip, SOON)
         with pytest.raises(ReadTimeout) as caught:
             await connection.read_line(timeout=0.3)
-        over.set()
-        await dripping
-        assert 0 < len(caught.value.partial) <= sent
+        peer.quiet = True
+        sent = await dripping.result()
+        assert 0 < len(caught.value.partial) <= len(sent)
         # None of them is lost.
-        assert await connection.read_exactly(sent, timeout=20) == b"." * sent
+        assert await connection.read_exactly(len(sent), timeout=20) == sent
 
 
 async def test_a_timeout_of_zero_takes_what_is_here() -> None:
     async with pair() as (connection, peer):
-        for read in (connection.read(timeout=0), connection.read_line(timeout=0)):
+        for read in (lambda: connection.read(timeout=0), lambda: connection.read_line(timeout=0)):
             with pytest.raises(ReadTimeout):
-                await read
+                await read()
         await peer.say(b"here\nand more")
-        await until(lambda: connection.buffered == 13)
+        await came(connection, 13)
         assert await connection.read_line(timeout=0) == "here"
         assert await connection.read(timeout=0) == b"and more"
-
-
-async def test_a_cancelled_read_loses_nothing() -> None:
-    async with pair() as (connection, peer):
-        reading = asyncio.create_task(connection.read_line())
-        await peer.say(b"half")
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-        await peer.say(b" and half\n")
-        assert await connection.read_line(timeout=20) == "half and half"
-
-
-# -- sizes and markers
 
 
 async def test_a_size_is_exact_and_what_is_beyond_it_stays() -> None:
@@ -280,7 +245,7 @@ async def test_a_marker_is_found_wherever_it_is_cut(marker: bytes) -> None:
     for at in range(1, len(message) + 3):
         stream = message + b"next" + marker
         async with pair() as (connection, peer):
-            await peer.say(stream[:at], stream[at:])
+            await one_by_one(connection, peer, stream[:at], stream[at:])
             assert await connection.read(marker=marker, timeout=20) == message
             assert await connection.read(marker=marker, keep_marker=False, timeout=20) == b"next"
 
@@ -303,24 +268,14 @@ async def test_size_and_marker_together_end_at_what_comes_first() -> None:
 
 async def test_a_stream_without_a_marker_is_bounded_and_the_peer_has_to_wait() -> None:
     async with pair() as (connection, peer):
-
-        async def flood() -> None:
-            while True:
-                peer.writer.write(b"x" * 65_536)
-                await peer.writer.drain()
-
-        flooding = asyncio.create_task(flood())
+        flooding = start(peer.flood, b"x" * 65_536)
         with pytest.raises(LimitExceeded) as caught:
             await connection.read_line(max_bytes=100_000, timeout=20)
         assert caught.value.maximum == 100_000
         assert set(caught.value.partial) == set(b"x")
         assert not flooding.done()
-        flooding.cancel()
-        await asyncio.wait((flooding,))
         connection.abort()
-
-
-# -- encodings
+        await flooding.result()
 
 
 @pytest.mark.parametrize(
@@ -356,14 +311,11 @@ async def test_what_is_no_text_stays_and_can_be_read_as_bytes() -> None:
             await connection.send_line("Привет", encoding="ascii")
 
 
-# -- ends
-
-
 async def test_an_end_a_loss_and_a_timeout_are_told_apart() -> None:
-    async def read_after(act) -> WirelaneError:
+    async def read_after(act: Callable[[Any], object]) -> WirelaneError:
         async with pair() as (connection, peer):
             await peer.say(b"part")
-            await until(lambda: connection.buffered == 4)
+            await came(connection, 4)
             act(peer)
             with pytest.raises(WirelaneError) as caught:
                 await connection.read_line(timeout=0.3)
@@ -372,7 +324,7 @@ async def test_an_end_a_loss_and_a_timeout_are_told_apart() -> None:
             return caught.value
 
     assert type(await read_after(lambda peer: peer.writer.write_eof())) is EndOfStream
-    assert type(await read_after(Peer.reset)) is ConnectionLost
+    assert type(await read_after(lambda peer: peer.reset())) is ConnectionLost
     assert type(await read_after(lambda peer: None)) is ReadTimeout
 
 
@@ -394,7 +346,7 @@ async def test_sending_to_a_peer_that_has_gone_fails_and_does_not_fall_silent() 
         with pytest.raises(ConnectionLost):
             while True:
                 await connection.send(b"is anybody there?", timeout=20)
-                await asyncio.sleep(0)
+                await sleep(0)
 
 
 async def test_sending_to_a_peer_that_does_not_read_ends_in_time() -> None:
@@ -408,32 +360,30 @@ async def test_sending_to_a_peer_that_does_not_read_ends_in_time() -> None:
 async def test_a_large_message_is_sent_whole(echoing: str) -> None:
     blob = b"".join(b"%d," % number for number in range(700_000))
     async with tcp.connect(echoing) as connection:
-        sending = asyncio.create_task(connection.send(blob, timeout=30))
+        sending = start(connection.send, blob, timeout=30)
         received = await connection.read_exactly(len(blob), timeout=30)
-        await sending
+        await sending.result()
     assert hashlib.sha256(received).digest() == hashlib.sha256(blob).digest()
-
-
-# -- proxies and TLS
 
 
 @pytest.mark.parametrize("kind", ["http", "socks4", "socks5"])
 async def test_every_kind_of_proxy_brings_the_first_words_of_the_server(kind: str) -> None:
-    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 first\r\n")
-        await echo(reader, writer)
+    def greet(client: socket.socket) -> None:
+        client.sendall(b"220 first\r\n")
+        echo(client)
 
-    async with streams_server(greet) as address, relay_proxy(kind) as proxy:
-        async with tcp.connect(address, proxy=proxy.url()) as connection:
-            assert await connection.read_line(marker="\r\n", timeout=20) == "220 first"
-            await connection.send_line("and then")
-            assert await connection.read_line(timeout=20) == "and then"
-        assert proxy.targets == [address]
+    with serving(greet) as address:
+        async with elsewhere(relay_proxy, kind) as proxy:
+            async with tcp.connect(address, proxy=proxy.url()) as connection:
+                assert await connection.read_line(marker="\r\n", timeout=20) == "220 first"
+                await connection.send_line("and then")
+                assert await connection.read_line(timeout=20) == "and then"
+            assert proxy.targets == [address]
 
 
 @pytest.mark.parametrize(("kind", "code"), [("http", 407), ("socks5", 1)])
 async def test_a_proxy_that_refuses_is_an_error_of_its_own(echoing: str, kind: str, code: int) -> None:
-    async with relay_proxy(kind, users=USERS) as proxy:
+    async with elsewhere(relay_proxy, kind, users=USERS) as proxy:
         with pytest.raises(ProxyError) as caught:
             await tcp.connect(echoing, proxy=proxy.url("ann:wrong"))
         assert proxy.targets == []
