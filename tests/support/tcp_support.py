@@ -86,6 +86,12 @@ async def give_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         await writer.drain()
 
 
+async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Speak first, as servers of mail do, and then no more."""
+    writer.write(b"220 mail.test ESMTP\r\n")
+    await reader.read()
+
+
 async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Say nothing until the client ends its stream."""
     await reader.read()

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
+from functools import partial
 from typing import Any
-
-import pytest
 
 from support.client_support import ONE, SERVICE, free_port, note_schema, raw_server
 from support.errors_support import Place, Provoked
 from support.twins_sync_support import elsewhere, serving, silent, start
 from support.wire_support import HEADERS
+from twins_sync.error_table import Table, add, caught
 from twins_sync.grpc_support import grpcio_server, notes_channel
 from wirelane.errors import (
     ClosedError,
@@ -29,29 +28,13 @@ from wirelane.errors import (
     SchemaError,
     TlsError,
     UsageError,
-    WirelaneError,
 )
 from wirelane.sync import Limits, Metadata, StatusCode, TlsConfig, grpc
 
-Provoke = Callable[[Place], Provoked]
-TABLE: dict[str, tuple[type[WirelaneError], Provoke]] = {}
+TABLE: Table = {}
+row = partial(add, TABLE)
 
 RST_ON_CLOSE = struct.pack("ii", 1, 0)  # RST instead of FIN
-
-
-def row(kind: type[WirelaneError]) -> Callable[[Provoke], Provoke]:
-    def add(provoke: Provoke) -> Provoke:
-        TABLE[f"{kind.__name__}-{provoke.__name__}"] = (kind, provoke)  # type: ignore[attr-defined]
-        return provoke
-
-    return add
-
-
-def caught(function: Callable[..., Any], *arguments: Any, **options: Any) -> BaseException:
-    """What a call raises that is made so."""
-    with pytest.raises(WirelaneError) as info:
-        function(*arguments, **options)
-    return info.value
 
 
 @row(RpcError)

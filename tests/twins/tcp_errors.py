@@ -1,31 +1,19 @@
-"""Every error of the tree as a user meets it: provoked over real sockets and files, never constructed here.
-
-Those of gRPC are in tests/twins. Each row of the table provokes one error and says what its text must name (host, limit, path, place in a file) and what
-its fields hold; for all of them the test checks that the text is one line for a person, and that a pickled error is
-the same error. `WirelaneError` itself is never raised; it is what all of them are caught by.
-"""
+"""The errors that connections, pools and schemas meet outside, provoked over real sockets and files: written once, run with asyncio and without."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import socket
-import struct
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
 import pytest
 
-from support.client_support import (
-    free_port,
-)
-from support.errors_support import Place, Provoked, check
+from support.client_support import free_port
+from support.errors_support import Place, Provoked
 from support.proxy_support import relay_proxy
-from support.tcp_support import pair, streams_server, until
-from twins import grpc_errors
-from wirelane import Limits, Schema, TlsConfig, errors, tcp
-from wirelane.errors import (
+from support.tcp_support import greet, hold, streams_server
+from support.twins_support import elsewhere, serving, silent, start
+from twins.error_table import Table, add, caught
+from twins.tcp_support import came, pair, reads
+from wirelane import (
     BusyError,
     ClosedError,
     CodecError,
@@ -33,53 +21,27 @@ from wirelane.errors import (
     ConnectionLost,
     EndOfStream,
     LimitExceeded,
+    Limits,
     PoolTimeout,
     ProxyError,
     ReadTimeout,
     ResolveError,
+    Schema,
     SchemaError,
     SendTimeout,
+    TlsConfig,
     TlsError,
-    WirelaneError,
+    tcp,
 )
 
-if TYPE_CHECKING:
-    from conftest import Certificates
-
-
-Provoke = Callable[[Place], Awaitable[Provoked]]
-TABLE: dict[str, tuple[type[WirelaneError], Provoke]] = {}
-
-
-def row(kind: type[WirelaneError]) -> Callable[[Provoke], Provoke]:
-    def add(provoke: Provoke) -> Provoke:
-        TABLE[f"{kind.__name__}-{provoke.__name__}"] = (kind, provoke)  # type: ignore[attr-defined]
-        return provoke
-
-    return add
-
-
-async def caught(awaitable: Awaitable[Any]) -> BaseException:
-    with pytest.raises(WirelaneError) as info:
-        await awaitable
-    return info.value
-
-
-def reset(transport: asyncio.BaseTransport) -> None:
-    """Send RST instead of FIN."""
-    transport.get_extra_info("socket").setsockopt(
-        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-    )
-    transport.abort()  # type: ignore[attr-defined]
-
-
-# ----------------------------------------------------------------------------------- on the way to a connection
+TABLE: Table = {}
+row = partial(add, TABLE)
 
 
 @row(ConnectError)
 async def nobody_listens(place: Place) -> Provoked:
     port = free_port()
-    error = await caught(tcp.connect(f"127.0.0.1:{port}"))
+    error = await caught(tcp.connect, f"127.0.0.1:{port}")
     assert isinstance(error, OSError)
     return Provoked(
         error,
@@ -98,7 +60,7 @@ async def nobody_listens(place: Place) -> Provoked:
 @row(ConnectError)
 async def unix_socket_that_is_not_there(place: Place) -> Provoked:
     path = place.files / "nobody.sock"
-    error = await caught(tcp.connect(f"unix:{path}"))
+    error = await caught(tcp.connect, f"unix:{path}")
     return Provoked(error, (str(path), "no such file"), {"address": f"unix:{path}"})
 
 
@@ -107,13 +69,17 @@ async def address_in_use(place: Place) -> Provoked:
     async def handler(connection: tcp.Connection) -> None: ...
 
     async with tcp.Server(handler).listen("127.0.0.1:0") as listening:
-        error = await caught(tcp.Server(handler).listen(f"127.0.0.1:{listening.port}").start())
+
+        async def listen_there_too() -> None:
+            await tcp.Server(handler).listen(f"127.0.0.1:{listening.port}")
+
+        error = await caught(listen_there_too)
     return Provoked(error, (f"cannot listen at 127.0.0.1:{listening.port}", "in use"))
 
 
 @row(ResolveError)
 async def name_without_an_address(place: Place) -> Provoked:
-    error = await caught(tcp.connect("nosuch.invalid:7"))
+    error = await caught(tcp.connect, "nosuch.invalid:7")
     return Provoked(
         error,
         ("cannot resolve 'nosuch.invalid'",),
@@ -123,10 +89,8 @@ async def name_without_an_address(place: Place) -> Provoked:
 
 @row(TlsError)
 async def certificate_of_an_unknown_ca(place: Place) -> Provoked:
-    async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None: ...
-
-    async with streams_server(nothing, place.other_ca.server_context()) as address:
-        error = await caught(tcp.connect(address, tls=TlsConfig(ca=place.ca.ca)))
+    async with elsewhere(streams_server, hold, place.other_ca.server_context()) as address:
+        error = await caught(tcp.connect, address, tls=TlsConfig(ca=place.ca.ca))
     return Provoked(
         error,
         (address, "CA that is not trusted here", "ca="),
@@ -136,25 +100,18 @@ async def certificate_of_an_unknown_ca(place: Place) -> Provoked:
 
 @row(TlsError)
 async def server_without_tls(place: Place) -> Provoked:
-    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail.test ESMTP\r\n")
-        await reader.read()
-
-    async with streams_server(reply) as address:
-        error = await caught(tcp.connect(address, tls=TlsConfig(ca=place.ca.ca)))
+    async with elsewhere(streams_server, greet) as address:
+        error = await caught(tcp.connect, address, tls=TlsConfig(ca=place.ca.ca))
     return Provoked(error, (address, "'220 mail.test ESMTP'", "TLS"), {"step": "handshake"})
-
-
-# ------------------------------------------------------------------------------------------------- connections
 
 
 @row(ConnectionLost)
 async def reset_by_the_peer(place: Place) -> Provoked:
     async with pair() as (connection, peer):
         await peer.say(b"half a li")
-        await until(lambda: connection.buffered == 9)
-        reset(peer.writer.transport)
-        error = await caught(connection.read_line())
+        await came(connection, 9)
+        peer.reset()
+        error = await caught(connection.read_line)
     assert isinstance(error, ConnectionError)
     assert isinstance(error.__cause__, ConnectionResetError)
     return Provoked(error, ("connection lost", "reset"), {"partial": b"half a li"})
@@ -167,9 +124,9 @@ async def tls_cut_off_without_close_notify(place: Place) -> Provoked:
         peer,
     ):
         await peer.say(b"half a li")
-        await until(lambda: connection.buffered == 9)
+        await came(connection, 9)
         peer.cut()
-        error = await caught(connection.read_line())
+        error = await caught(connection.read_line)
     return Provoked(error, ("connection lost", "close_notify"), {"partial": b"half a li"})
 
 
@@ -177,8 +134,8 @@ async def tls_cut_off_without_close_notify(place: Place) -> Provoked:
 async def line_that_does_not_end_in_time(place: Place) -> Provoked:
     async with pair() as (connection, peer):
         await peer.say(b"half a li")
-        await until(lambda: connection.buffered == 9)
-        error = await caught(connection.read_line(timeout=0.01))
+        await came(connection, 9)
+        error = await caught(connection.read_line, timeout=0.01)
         assert await connection.read() == b"half a li"
     assert isinstance(error, TimeoutError)
     return Provoked(error, ("0.01 s", "9 bytes"), {"partial": b"half a li"})
@@ -188,8 +145,8 @@ async def line_that_does_not_end_in_time(place: Place) -> Provoked:
 async def peer_that_does_not_read(place: Place) -> Provoked:
     size = 16_000_000
     async with pair(limits=Limits(max_send_buffer=10_000, close_timeout=0.1)) as (connection, peer):
-        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        error = await caught(connection.send(bytes(size), timeout=0.05))
+        peer.pause()
+        error = await caught(connection.send, bytes(size), timeout=0.05)
     assert isinstance(error, TimeoutError)
     return Provoked(
         error, ("0.05 s", "does not read", f"of {size} bytes"), {"unsent": lambda n: 0 < n <= size}
@@ -201,7 +158,7 @@ async def stream_that_ends_too_early(place: Place) -> Provoked:
     async with pair() as (connection, peer):
         await peer.say(b"half")
         peer.writer.write_eof()
-        error = await caught(connection.read_exactly(9))
+        error = await caught(connection.read_exactly, 9)
     assert isinstance(error, EOFError)
     return Provoked(error, ("ended its stream", "4 bytes"), {"partial": b"half"})
 
@@ -210,8 +167,8 @@ async def stream_that_ends_too_early(place: Place) -> Provoked:
 async def line_that_is_too_long(place: Place) -> Provoked:
     async with pair() as (connection, peer):
         await peer.say(b"x" * 100)
-        await until(lambda: connection.buffered == 100)
-        error = await caught(connection.read_line(max_bytes=64))
+        await came(connection, 100)
+        error = await caught(connection.read_line, max_bytes=64)
     return Provoked(
         error,
         ("64", "max_bytes"),
@@ -223,18 +180,18 @@ async def line_that_is_too_long(place: Place) -> Provoked:
 async def bytes_without_a_marker(place: Place) -> Provoked:
     async with pair(limits=Limits(read_buffer=1024)) as (connection, peer):
         await peer.say(b"x" * 2000)
-        error = await caught(connection.read(marker=b"\n"))
+        error = await caught(connection.read, marker=b"\n")
     return Provoked(error, ("1024", "read_buffer"), {"limit": "read_buffer", "maximum": 1024})
 
 
 @row(BusyError)
-async def two_tasks_that_read(place: Place) -> Provoked:
+async def two_that_read(place: Place) -> Provoked:
     async with pair() as (connection, peer):
-        first = asyncio.create_task(connection.read_line())
-        await asyncio.sleep(0)
-        error = await caught(connection.read_line())
+        first = start(connection.read_line)
+        await reads(connection)
+        error = await caught(connection.read_line)
         await peer.say(b"for the first\n")
-        assert await first == "for the first"
+        assert await first.result() == "for the first"
     return Provoked(error, ("is being read already", "one reads at a time"))
 
 
@@ -242,19 +199,17 @@ async def two_tasks_that_read(place: Place) -> Provoked:
 async def read_after_close(place: Place) -> Provoked:
     async with pair() as (connection, _):
         await connection.close()
-        error = await caught(connection.read())
+        error = await caught(connection.read)
     return Provoked(error, ("closed on this side",))
-
-
-# ------------------------------------------------------------------------------------------ schemas and messages
 
 
 @row(SchemaError)
 async def import_that_is_missing(place: Place) -> Provoked:
     path = place.files / "needs.proto"
     path.write_text('syntax = "proto3";\nimport "not/there.proto";\n')
-    error = await caught(asyncio.to_thread(Schema.load, path))
-    return Provoked(error, ("needs.proto", "not/there.proto"), {"file": "needs.proto"})
+    with pytest.raises(SchemaError) as info:
+        Schema.load(path)
+    return Provoked(info.value, ("needs.proto", "not/there.proto"), {"file": "needs.proto"})
 
 
 ORDER = """
@@ -276,17 +231,14 @@ async def field_of_a_wrong_type(place: Place) -> Provoked:
 async def line_that_is_not_text(place: Place) -> Provoked:
     async with pair() as (connection, peer):
         await peer.say(b"\xff\n")
-        error = await caught(connection.read_line())
+        error = await caught(connection.read_line)
     return Provoked(error, ("utf-8",))
 
 
 @row(PoolTimeout)
 async def pool_whose_connections_are_all_in_use(place: Place) -> Provoked:
-    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
-    async with streams_server(hold) as address, tcp.Pool(address, size=1) as pool:
-        async with pool.connection():
+    with serving(silent) as address:
+        async with tcp.Pool(address, size=1) as pool, pool.connection():
             with pytest.raises(PoolTimeout) as info:
                 async with pool.connection(timeout=0.01):
                     pass
@@ -295,31 +247,8 @@ async def pool_whose_connections_are_all_in_use(place: Place) -> Provoked:
 
 @row(ProxyError)
 async def proxy_that_wants_a_password(place: Place) -> Provoked:
-    async with relay_proxy("socks5", users={"ann": "x"}) as proxy:
-        error = await caught(tcp.connect("db.test:5432", proxy=proxy.url()))
+    async with elsewhere(relay_proxy, "socks5", users={"ann": "x"}) as proxy:
+        error = await caught(tcp.connect, "db.test:5432", proxy=proxy.url())
     host = f"127.0.0.1:{proxy.port}"
     fields = {"host": host, "kind": "socks5", "step": "authentication", "code": 255}
     return Provoked(error, (host, "db.test:5432", "user:password@"), fields)
-
-
-# ---------------------------------------------------------------------------------------------------- the tests
-
-
-CLASSES = {value for value in map(errors.__dict__.get, errors.__all__) if inspect.isclass(value)}
-
-
-def test_the_table_provokes_every_error_but_the_base() -> None:
-    assert {kind for kind, _ in (*TABLE.values(), *grpc_errors.TABLE.values())} == CLASSES - {WirelaneError}
-    assert all(issubclass(kind, WirelaneError) for kind in CLASSES)
-
-
-@pytest.fixture
-def place(ca: Certificates, other_ca: Certificates, tmp_path: Path) -> Place:
-    return Place(ca, other_ca, tmp_path)
-
-
-@pytest.mark.parametrize("name", TABLE)
-async def test_an_error_from_outside_is_typed_clear_and_complete(place: Place, name: str) -> None:
-    kind, provoke = TABLE[name]
-    provoked = await provoke(place)
-    check(provoked, kind)
