@@ -147,9 +147,16 @@ async def test_a_deadline_ends_a_call(kit: Kit) -> None:
         async def one(self, request: Any, context: grpc.Context) -> Any:
             await over(context)
 
+        async def both(self, requests: AsyncIterator[Any], context: grpc.Context) -> AsyncIterator[Any]:
+            async for _ in requests:
+                yield kit.answer(1)
+
     async with kit.connected(Service()) as stub:
         with pytest.raises(DeadlineExceeded):
             await stub.one(kit.ask(), timeout=0.05)
+        async with stub.both(timeout=0.05) as stream:
+            with pytest.raises(DeadlineExceeded):
+                await stream.receive()
 
 
 async def test_an_error_of_the_server_is_seen_while_requests_are_still_to_come(kit: Kit) -> None:

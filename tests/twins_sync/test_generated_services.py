@@ -149,9 +149,16 @@ def test_a_deadline_ends_a_call(kit: Kit) -> None:
         def one(self, request: Any, context: grpc.Context) -> Any:
             over(context)
 
+        def both(self, requests: Iterator[Any], context: grpc.Context) -> Iterator[Any]:
+            for _ in requests:
+                yield kit.answer(1)
+
     with kit.connected(Service()) as stub:
         with pytest.raises(DeadlineExceeded):
             stub.one(kit.ask(), timeout=0.05)
+        with stub.both(timeout=0.05) as stream:
+            with pytest.raises(DeadlineExceeded):
+                stream.receive()
 
 
 def test_an_error_of_the_server_is_seen_while_requests_are_still_to_come(kit: Kit) -> None:
