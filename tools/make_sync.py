@@ -232,8 +232,13 @@ class ModuleMaker:
             return f"return wrap({inner})" if wrapped else f"return {inner}"
         if any(each.endswith(".setter") for each in decorators):
             return f"{inner} = {node.args.args[1].arg}"
-        if name == "__enter__" and returns == "Self":
-            return f"run({inner})\nreturn self"
+        if name == "__enter__":
+            result = "entering.enter()\n    return self"
+            if returns != "Self":
+                result = f"made: {returns} = wrap(entering.enter())\n    return made"
+            return ENTER.format(result=result)
+        if name == "__exit__":
+            return f"leave(self._inner, {', '.join(each.arg for each in node.args.args[1:])})"
         if name == "__iter__" and returns == "Self":
             return "return self"
         if name == "__str__":
@@ -353,9 +358,21 @@ class ModuleMaker:
         return ""
 
 
+# See `wirelane.sync._blocks`.
+ENTER = """
+entering = Entering(self._inner)
+try:
+    {result}
+except BaseException:
+    entering.undo()
+    raise
+""".strip()
+
 COMMON = {"Callable": "collections.abc", "Iterable": "collections.abc", "Iterator": "collections.abc"}
 
 HELPERS = {
+    "Entering": "wirelane.sync._blocks",
+    "leave": "wirelane.sync._blocks",
     "cast": "typing",
     "Channel": "wirelane.sync.grpc.channel",
     "ClientStreamCall": "wirelane.sync.grpc.streams",

@@ -189,8 +189,12 @@ return stream if messages is None else send_all(stream, messages)
     # Made here, so that it can be made anew after a fork.
     "grpc.connect": """
 channel = Channel({arguments})
-channel._connect()
-return channel
+try:
+    channel._connect()
+    return channel
+except BaseException:
+    channel.close()
+    raise
 """,
 }
 

@@ -305,7 +305,8 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
         task.cancel()
     await asyncio.wait(tasks)
     for task in tasks:
-        task.cancelled() or task.exception()
+        if not task.cancelled():
+            task.exception()
 
 
 async def _one_after_another(*parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
+from contextlib import suppress
 from threading import get_ident
 from typing import TYPE_CHECKING
 
@@ -353,6 +355,15 @@ class Connector:
         task = asyncio.ensure_future(connection.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    def let_go(self) -> None:
+        """Cut what nobody can close any more, and tell so with a ResourceWarning; in any thread."""
+        loop, connections = self._loop, self.connections
+        if loop is not None and connections and self._state is not ChannelState.SHUTDOWN:
+            with suppress(RuntimeError):  # the loop is closed, and with it the connections
+                for connection in connections:
+                    loop.call_soon_threadsafe(connection.abort)
+                warnings.warn(f"unclosed channel to {self.target}", ResourceWarning, stacklevel=2)
 
     async def close(self) -> None:
         """Close everything for good; calls in flight end as CANCELLED. Idempotent; bounded by `close_timeout`."""

@@ -245,6 +245,12 @@ class ChannelCore:
         finally:
             self._loading = None
 
+    def __del__(self) -> None:
+        # Neither the channel nor a call of it is held by anybody: nobody can close it any more.
+        connector: Connector | None = getattr(self, "connector", None)
+        if connector is not None:
+            connector.let_go()
+
     async def close(self) -> None:
         """End the loading of the schema, and every connection."""
         loading = self._loading

@@ -156,6 +156,21 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
         payload, compressed = self._pack(self._given)
         return self._open_now(payload, compressed, True)
 
+    def _send_now(self) -> asyncio.Future[None] | None:
+        """Send the call in one step, for whoever has no task, and return what is done when the reply is here.
+
+        Then one `send(None)` gives the reply, unless the call has to be made again. None: awaiting has to wait for more.
+
+        Raises:
+            What awaiting the call would.
+        """
+        try:
+            stream = self._start_now()
+        except BaseException:
+            self._give_up()
+            raise
+        return None if stream is None or stream.complete else stream.completion()
+
     async def _start(self) -> None:
         if not self._began:
             self._begin()

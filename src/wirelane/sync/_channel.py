@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from wirelane.grpc.stub import ServiceStub
 from wirelane.sync._facade import Facade, Made
-from wirelane.sync._portal import refuse_inside, run
+from wirelane.sync._job import UnaryJob
+from wirelane.sync._portal import current, refuse_inside, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +41,7 @@ class ChannelFacade(Made):
         return made
 
     def _connect(self) -> None:
-        try:
-            run(self._inner.connect)
-        except BaseException:
-            run(self._inner.close)
-            raise
+        run(self._inner.connect)
 
     @overload
     def unary_call(
@@ -119,14 +116,10 @@ class ChannelFacade(Made):
         compression: str | None,
         wait_for_ready: bool | None,
     ) -> Any:
-        return run(
-            cast("Any", self._inner).unary,
-            method,
-            request,
-            timeout=timeout,
-            metadata=metadata,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
+        portal, inner = current(), self._inner
+        portal.prepare(inner.unary)
+        return portal.wait(
+            UnaryJob(inner._core, method, request, timeout, metadata, compression, wait_for_ready)
         )
 
     def _service(self, name: str) -> ServiceStub:

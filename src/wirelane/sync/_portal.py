@@ -22,13 +22,13 @@ import sys
 import threading
 from asyncio import _get_running_loop
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Coroutine
-from contextvars import Context, copy_context
+from collections.abc import Awaitable, Callable, Container
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
 from wirelane._run import loop_factory
 from wirelane.errors import ClosedError, UsageError
+from wirelane.sync._job import Job
 
 __all__ = [
     "CANCEL_GRACE",
@@ -57,95 +57,6 @@ class Shell(Protocol):
     """What holds an object of the loop, as `_facade.Facade` does."""
 
     _inner: Any
-
-
-class _Job:
-    """One call on its way: what to call, and then what came of it. Its `done` is held until then."""
-
-    __slots__ = (
-        "arguments",
-        "cancelled",
-        "context",
-        "done",
-        "error",
-        "finished",
-        "function",
-        "keep",
-        "keywords",
-        "result",
-        "task",
-    )
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        keywords: dict[str, Any],
-        keep: Container[type],
-    ) -> None:
-        self.function = function
-        self.arguments = arguments
-        self.keywords = keywords
-        self.keep = keep
-        self.context: Context = copy_context()
-        self.done = threading.Lock()
-        self.done.acquire()
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.task: asyncio.Task[Any] | None = None
-        self.cancelled = False
-        self.finished = False
-
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Call the function; in the loop's thread."""
-        if self.cancelled:
-            self._finish(None, asyncio.CancelledError())
-            return
-        try:
-            result = self.context.run(self.function, *self.arguments, **self.keywords)
-        except BaseException as error:  # noqa: BLE001  (it is the caller's)
-            self._finish(None, error)
-            return
-        if type(result) in self.keep or not isinstance(result, Awaitable):
-            self._finish(result, None)
-            return
-        self.result = result
-        self.task = loop.create_task(self._drive(result), context=self.context)
-
-    async def _drive(self, awaitable: Awaitable[Any]) -> None:
-        # Tells the caller itself: a callback of the task would come a turn of the loop later.
-        try:
-            result = await awaitable
-        except BaseException as error:  # noqa: BLE001  (it is the caller's)
-            self._finish(None, error)
-        else:
-            self._finish(result, None)
-
-    def cancel(self) -> None:
-        """Cancel the call, or see to it that it never starts; in the loop's thread."""
-        self.cancelled = True
-        if self.finished:
-            return
-        if self.task is None:
-            self._finish(None, asyncio.CancelledError())  # it may never have been handed over
-        else:
-            self.task.add_done_callback(self._ended)
-            self.task.cancel()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not self.finished:
-            # Cancelled before its first step, `_drive` told nobody, and nobody awaited what it was given.
-            if isinstance(self.result, Coroutine):
-                self.result.close()
-            self._finish(None, asyncio.CancelledError())
-
-    def _finish(self, result: Any, error: BaseException | None) -> None:
-        if not self.finished:
-            self.finished = True
-            self.result, self.error = result, error
-            # Freed there, not by the caller: a signal handler that raises while a task is taken out of asyncio's books raises nowhere.
-            self.task = None
-            self.done.release()
 
 
 async def _wait(awaitable: Awaitable[T]) -> T:
@@ -183,8 +94,8 @@ class Portal:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._waiting: deque[_Job] = deque()
+        self._starting = threading.RLock()  # a signal handler may make a call in the middle of the first one
+        self._waiting: deque[Job] = deque()
         self._bell = Bell()
         self._closing = False
         self._open: WeakSet[Shell] = WeakSet()
@@ -204,11 +115,22 @@ class Portal:
 
         Objects of the types in `keep` are not awaited.
         """
+        self.prepare(function)
+        return self.wait(Job(function, arguments, keywords, keep))
+
+    def prepare(self, function: Callable[..., Any]) -> None:
+        """See to it that the loop runs, and that it is not the caller who runs one.
+
+        Raises:
+            UsageError: This thread runs an event loop; the error names the function as what to await there.
+        """
         if (running := _get_running_loop()) is not None:
             refuse_inside(running, function)
         if self._loop is None or self._closing:
             self._start()
-        job = _Job(function, arguments, keywords, keep)
+
+    def wait(self, job: Job) -> Any:
+        """Have a job done, and return its result, or raise its error."""
         try:
             self._submit(job)
             job.done.acquire()
@@ -230,13 +152,13 @@ class Portal:
         """Call a function in the loop, and do not wait: what goes wrong in it is its own business to tell."""
         if self._loop is None or self._closing:
             self._start()
-        self._submit(_Job(function, (), {}, ()))
+        self._submit(Job(function, (), {}))
 
     def adopt(self, opened: Shell) -> None:
         """Close what this holds at the end of the interpreter, if it is still there then."""
         self._open.add(opened)
 
-    def _submit(self, job: _Job) -> None:
+    def _submit(self, job: Job) -> None:
         self._waiting.append(job)
         assert self._loop is not None
         self._bell.ring(self._loop.call_soon_threadsafe, self._take)
@@ -248,10 +170,9 @@ class Portal:
         while waiting:
             waiting.popleft().start(loop)
 
-    def _abandon(self, job: _Job) -> None:
+    def _abandon(self, job: Job) -> None:
         job.cancelled = True
         loop = self._loop
-        # What is finished was waited for already: the interrupt came between the wait and the return.
         if not job.finished and loop is not None and not loop.is_closed():
             # The interrupt may have come between the queue and the bell.
             loop.call_soon_threadsafe(self._take)
@@ -266,11 +187,20 @@ class Portal:
                 return
             _refuse_gevent()
             loop = (loop_factory() or asyncio.new_event_loop)()
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=_serve, args=(loop,), name="wirelane.sync: event loop", daemon=True
             )
-            self._thread.start()
-            self._loop = loop
+            try:
+                thread.start()
+            except RuntimeError:  # there are too many
+                loop.close()
+                raise
+            # In one step: a signal handler may have made the first call since we looked.
+            self._loop = self._loop or loop
+            if self._loop is loop:
+                self._thread = thread
+            else:
+                loop.call_soon_threadsafe(loop.stop)
 
     def close(self) -> None:
         """Close what is open, cancel what is left, and end the loop: for the end of the interpreter. Bounded in time."""
@@ -281,7 +211,7 @@ class Portal:
                 return
         finished = asyncio.run_coroutine_threadsafe(self._wind_up(), loop)
         finished.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
-        thread.join(EXIT_GRACE + 1.0)
+        thread.join(EXIT_GRACE)
 
     async def _wind_up(self) -> None:
         opened = [each._inner for each in list(self._open)]
@@ -292,12 +222,12 @@ class Portal:
         self._closing = True
         closing = [asyncio.ensure_future(_wait(each.close())) for each in opened if hasattr(each, "close")]
         if closing:
-            await asyncio.wait(closing, timeout=EXIT_GRACE / 2)
+            await asyncio.wait(closing, timeout=EXIT_GRACE * 0.4)
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in left:
             task.cancel()
         if left:
-            await asyncio.wait(left, timeout=EXIT_GRACE / 2)
+            await asyncio.wait(left, timeout=EXIT_GRACE * 0.4)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -19,6 +19,8 @@ the network more; then the peer has to wait.
 from __future__ import annotations
 
 import ssl
+import warnings
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,8 @@ class Connection(Reading, Writing):
     """A TCP (or Unix socket) connection, with or without TLS. Made by `connect`, and by `Server` for its handler.
 
     `async with` closes it; `async for chunk in connection` gives what comes as it comes, until the stream ends.
+
+    One that is dropped unclosed is closed when it is collected, with a ResourceWarning.
 
     Cancellation: a cancelled read loses nothing. A cancelled `send` sent nothing or all, or it ended the sending side
     (see there). A cancelled `close` or `start_tls` cuts the connection.
@@ -170,6 +174,14 @@ class Connection(Reading, Writing):
     def abort(self) -> None:
         """Cut the connection at once (TCP: RST); what was not sent is dropped."""
         self._protocol.abort()
+
+    def __del__(self) -> None:
+        # Nobody can close it any more: that is done, and told, as with a socket. Perhaps in another thread than the loop's.
+        protocol: TcpProtocol | None = getattr(self, "_protocol", None)
+        if protocol is not None and not protocol.closed and not protocol.lost:
+            with suppress(RuntimeError):  # the loop is closed, and with it the connection
+                protocol.loop.call_soon_threadsafe(protocol.let_go)
+                warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=1, source=self)
 
     async def __aenter__(self) -> Self:
         return self

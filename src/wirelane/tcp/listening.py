@@ -257,8 +257,7 @@ class Listening:
 
     def _went_idle(self, protocol: TcpProtocol) -> None:
         self._counts["idle"] += 1
-        peer = Connection(protocol).peer
-        self._say("idle", "closed %s: idle for %g s (idle_timeout)", peer, self._limits.idle_timeout)
+        self._say("idle", "closed %s: idle for %g s (idle_timeout)", protocol.peer, self._limits.idle_timeout)
 
     def _say(self, kind: str, text: str, *args: object) -> None:
         """Log at INFO, and at DEBUG what would be too much of a kind: clients must not be able to fill the log."""

@@ -58,7 +58,6 @@ class TcpProtocol(asyncio.Protocol):
         "_farewell",
         "_gone",
         "_least",
-        "_loop",
         "_low",
         "_on_connected",
         "_peername",
@@ -71,6 +70,7 @@ class TcpProtocol(asyncio.Protocol):
         "ended",
         "eof",
         "limits",
+        "loop",
         "lost",
         "peer",
         "reading",
@@ -93,7 +93,7 @@ class TcpProtocol(asyncio.Protocol):
         # A read gave up, so that what it waited for may come later, or TLS was put in: a pool gives such a one to nobody else.
         self.unsettled = False
         self.sender = Sender(self)
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._on_connected = on_connected
         self._peername: object = None
         self._sockname: object = None
@@ -218,7 +218,7 @@ class TcpProtocol(asyncio.Protocol):
                 return data
             while data is None:
                 self._want(rule)
-                self._reader = self._loop.create_future()
+                self._reader = self.loop.create_future()
                 await self._reader
                 data = self.attempt(rule)
             return data
@@ -248,7 +248,7 @@ class TcpProtocol(asyncio.Protocol):
             while True:
                 self._want(rule, hears=alarm.hears)
                 while not alarm.rung:
-                    self._reader = self._loop.create_future()
+                    self._reader = self.loop.create_future()
                     await self._reader
                     data = self.attempt(rule)
                     if data is not None:
@@ -341,7 +341,7 @@ class TcpProtocol(asyncio.Protocol):
                 stirred()
 
         self._least = 0
-        self._reader = self._loop.create_future()
+        self._reader = self.loop.create_future()
         self._reader.add_done_callback(done)
 
     def unwatch(self) -> None:
@@ -486,6 +486,13 @@ class TcpProtocol(asyncio.Protocol):
         if self.transport is not None and not self.lost:
             self._cut(self.transport)
 
+    def let_go(self) -> None:
+        """Close without anybody who waits for it: what is buffered is still sent."""
+        if not self.closed:
+            self._close_here()
+            if self.transport is not None and not self.lost:
+                self.transport.close()
+
     async def close(self, linger: float | None = None) -> None:
         """Send what is buffered, end the connection, and wait for that; when time is up, cut it.
 
@@ -499,7 +506,7 @@ class TcpProtocol(asyncio.Protocol):
         if transport is None or self.lost:
             return
         if self._gone is None:
-            self._gone = self._loop.create_future()
+            self._gone = self.loop.create_future()
         if self.sender.cut_short or linger == 0:
             self._cut(transport)  # an orderly end would make half a message look whole
         else:
@@ -531,7 +538,7 @@ class TcpProtocol(asyncio.Protocol):
         if self.ended:
             return
         if self._farewell is None:
-            self._farewell = self._loop.create_future()
+            self._farewell = self.loop.create_future()
         await asyncio.wait((self._farewell,), timeout=_left(deadline))
 
     @staticmethod

@@ -25,6 +25,7 @@ from wirelane.net.proxy import ProxyLike
 from wirelane.net.tls import TlsConfig
 from wirelane.net.trace import Trace, TraceLike
 from wirelane.schema import MethodInfo
+from wirelane.sync._blocks import Entering, leave
 from wirelane.sync._channel import ChannelFacade
 from wirelane.sync._facade import facade_of
 from wirelane.sync._feeding import feed
@@ -188,13 +189,18 @@ class Channel(ChannelFacade):
         run(self._inner.close)
 
     def __enter__(self) -> Self:
-        run(self._inner.__aenter__)
-        return self
+        entering = Entering(self._inner)
+        try:
+            entering.enter()
+            return self
+        except BaseException:
+            entering.undo()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        run(self._inner.__aexit__, kind, error, traceback)
+        leave(self._inner, kind, error, traceback)
 
     def __str__(self) -> str:
         return str(self._inner)

@@ -12,6 +12,7 @@ from wirelane.core.target import Address
 from wirelane.grpc.server.lifecycle import Listening as AsyncListening
 from wirelane.grpc.server.lifecycle import ServerState
 from wirelane.grpc.server.stats import ServerStats
+from wirelane.sync._blocks import Entering, leave
 from wirelane.sync._facade import facade_of, wrap
 from wirelane.sync._portal import call, run
 from wirelane.sync._serving import ListeningFacade
@@ -86,10 +87,15 @@ class Listening(ListeningFacade):
         call(self._inner.abort)
 
     def __enter__(self) -> Self:
-        run(self._inner.__aenter__)
-        return self
+        entering = Entering(self._inner)
+        try:
+            entering.enter()
+            return self
+        except BaseException:
+            entering.undo()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        run(self._inner.__aexit__, kind, error, traceback)
+        leave(self._inner, kind, error, traceback)

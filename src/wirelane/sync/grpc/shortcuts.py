@@ -66,8 +66,12 @@ def connect(
         options=options,
         trace=trace,
     )
-    channel._connect()
-    return channel
+    try:
+        channel._connect()
+        return channel
+    except BaseException:
+        channel.close()
+        raise
 
 
 def call(

@@ -16,6 +16,7 @@ from wirelane.grpc.streams import ClientStreamCall as AsyncClientStreamCall
 from wirelane.grpc.streams import Req, Res
 from wirelane.grpc.streams import ServerStreamCall as AsyncServerStreamCall
 from wirelane.status import StatusCode
+from wirelane.sync._blocks import Entering, leave
 from wirelane.sync._facade import facade_of
 from wirelane.sync._portal import call, run
 from wirelane.sync._streams import Receives, SendsAndReceives, SendsForOne
@@ -34,13 +35,18 @@ class ServerStreamCall(Receives[Res]):
     __slots__ = ()
 
     def __enter__(self) -> Self:
-        run(self._inner.__aenter__)
-        return self
+        entering = Entering(self._inner)
+        try:
+            entering.enter()
+            return self
+        except BaseException:
+            entering.undo()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        run(self._inner.__aexit__, kind, error, traceback)
+        leave(self._inner, kind, error, traceback)
 
     def initial_metadata(self) -> Metadata:
         """Return what the server sends before its first message.
@@ -108,13 +114,18 @@ class ClientStreamCall(SendsForOne[Req, Res]):
     __slots__ = ()
 
     def __enter__(self) -> Self:
-        run(self._inner.__aenter__)
-        return self
+        entering = Entering(self._inner)
+        try:
+            entering.enter()
+            return self
+        except BaseException:
+            entering.undo()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        run(self._inner.__aexit__, kind, error, traceback)
+        leave(self._inner, kind, error, traceback)
 
     def initial_metadata(self) -> Metadata:
         """Return what the server sends before its first message.
@@ -191,11 +202,16 @@ class BidiStreamCall(SendsAndReceives[Req, Res]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        run(self._inner.__aexit__, kind, error, traceback)
+        leave(self._inner, kind, error, traceback)
 
     def __enter__(self) -> Self:
-        run(self._inner.__aenter__)
-        return self
+        entering = Entering(self._inner)
+        try:
+            entering.enter()
+            return self
+        except BaseException:
+            entering.undo()
+            raise
 
     def initial_metadata(self) -> Metadata:
         """Return what the server sends before its first message.

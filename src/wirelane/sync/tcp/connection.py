@@ -17,6 +17,7 @@ from wirelane.core.lengthprefix import ByteOrder, Prefix
 from wirelane.core.target import Address
 from wirelane.net.tls import TlsConfig
 from wirelane.net.trace import Trace
+from wirelane.sync._blocks import Entering, leave
 from wirelane.sync._connection import ConnectionFacade
 from wirelane.sync._facade import facade_of, open_now
 from wirelane.sync._portal import call, run
@@ -34,6 +35,8 @@ class Connection(ConnectionFacade):
     """A TCP (or Unix socket) connection, with or without TLS. Made by `connect`, and by `Server` for its handler.
 
     `with` closes it; `for chunk in connection` gives what comes as it comes, until the stream ends.
+
+    One that is dropped unclosed is closed when it is collected, with a ResourceWarning.
 
     Ctrl-C: an interrupted read loses nothing. An interrupted `send` sent nothing or all, or it ended the sending side
     (see there). An interrupted `close` or `start_tls` cuts the connection.
@@ -124,13 +127,18 @@ class Connection(ConnectionFacade):
         call(self._inner.abort)
 
     def __enter__(self) -> Self:
-        run(self._inner.__aenter__)
-        return self
+        entering = Entering(self._inner)
+        try:
+            entering.enter()
+            return self
+        except BaseException:
+            entering.undo()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        run(self._inner.__aexit__, kind, error, traceback)
+        leave(self._inner, kind, error, traceback)
 
     def read(
         self,

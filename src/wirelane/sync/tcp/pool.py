@@ -15,6 +15,7 @@ from wirelane.net.options import SocketOptions
 from wirelane.net.proxy import ProxyLike
 from wirelane.net.tls import TlsConfig
 from wirelane.net.trace import TraceLike
+from wirelane.sync._blocks import Entering, leave
 from wirelane.sync._facade import Facade, Made, facade_of, open_now, wrap
 from wirelane.sync._portal import run
 from wirelane.sync._threads import in_thread
@@ -191,13 +192,18 @@ class Pool(Made):
         run(self._inner.close, grace)
 
     def __enter__(self) -> Self:
-        run(self._inner.__aenter__)
-        return self
+        entering = Entering(self._inner)
+        try:
+            entering.enter()
+            return self
+        except BaseException:
+            entering.undo()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        run(self._inner.__aexit__, kind, error, traceback)
+        leave(self._inner, kind, error, traceback)
 
 
 @facade_of(AsyncPooled)
@@ -207,10 +213,15 @@ class Pooled(Facade):
     __slots__ = ()
 
     def __enter__(self) -> Connection:
-        made: Connection = wrap(run(self._inner.__aenter__))
-        return made
+        entering = Entering(self._inner)
+        try:
+            made: Connection = wrap(entering.enter())
+            return made
+        except BaseException:
+            entering.undo()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        run(self._inner.__aexit__, kind, error, traceback)
+        leave(self._inner, kind, error, traceback)
