@@ -386,6 +386,7 @@ HELPERS = {
     "wrap": "wirelane.sync._facade",
     "run": "wirelane.sync._portal",
     "call": "wirelane.sync._portal",
+    "look": "wirelane.sync._connection",
     "feed": "wirelane.sync._feeding",
     "in_thread": "wirelane.sync._threads",
     "BlockingServer": "wirelane.sync._serving",

@@ -204,7 +204,11 @@ GIVEN = {"grpc.Server": "context=Context"}
 EXTRA = {"grpc.Server": "threads: int=THREADS", "tcp.Server": "threads: int=THREADS"}
 
 # Properties that do more than to look.
-IN_LOOP = {"tcp.Connection.buffered": "call(len, self._inner._protocol.buffer)"}
+# What is buffered, and what TLS knows, the loop may be changing: OpenSSL's objects are one thread's at a time.
+IN_LOOP = {
+    f"tcp.Connection.{name}": f'look(self._inner, "{name}")'
+    for name in ("alpn", "buffered", "cipher", "peer_certificate")
+}
 
 # Properties that take more than they give, which pyright would have otherwise.
 WIDER = {"grpc.Channel.metadata"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from support.outside_support import s_server
 from support.programs import needs, running
 from support.tcp_support import hold, streams_server, upgrade_to
 from support.twins_support import Event, elsewhere, start, until
+from support.twins_support import serving as blocking
 from twins.tcp_support import came, pair, reads, served
 from wirelane import (
     BusyError,
@@ -307,3 +310,42 @@ async def test_start_tls_is_refused_while_others_read_or_after_the_end(ca: Certi
             await connection.start_tls(trusting(ca))
         with pytest.raises(UsageError):
             await connection.start_tls(False)
+
+
+async def test_start_tls_with_blocking_sockets_of_the_standard_library(ca: Certificates) -> None:
+    """A server and a client that wrap their sockets in the middle, as programs without an event loop do."""
+
+    def upgrade(client: socket.socket) -> None:
+        assert client.recv(100) == b"STARTTLS\n"
+        client.sendall(b"go\n")
+        with ca.server_context().wrap_socket(client, server_side=True) as secured:
+            while data := secured.recv(65_536):
+                secured.sendall(data[::-1])
+
+    with blocking(upgrade) as address:
+        async with tcp.connect(address.replace("127.0.0.1", "localhost")) as connection:
+            await connection.send_line("STARTTLS")
+            assert await connection.read_line(timeout=20) == "go"
+            await connection.start_tls(trusting(ca))
+            assert connection.tls
+            await connection.send(b"abc")
+            assert await connection.read_exactly(3, timeout=20) == b"cba"
+
+
+async def test_a_blocking_client_of_the_standard_library_starts_tls_with_our_server(ca: Certificates) -> None:
+    async def upgrade(connection: tcp.Connection) -> None:
+        await connection.read_line()
+        await connection.send_line("go")
+        await connection.start_tls(serving(ca))
+        await connection.send_line((await connection.read_line())[::-1])
+
+    def ask(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+            plain.sendall(b"STARTTLS\n")
+            assert plain.recv(100) == b"go\n"
+            with ca.client_context().wrap_socket(plain, server_hostname="localhost") as secured:
+                secured.sendall(b"abc\n")
+                return secured.recv(100)
+
+    async with served(upgrade) as (listening, _):
+        assert await asyncio.to_thread(ask, listening.port) == b"cba\n"

@@ -5,6 +5,7 @@ Made of `tests/twins` by tools/make_sync.py; do not edit.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from support.outside_support import s_server
 from support.programs import needs, running
 from support.tcp_support import hold, streams_server, upgrade_to
 from support.twins_sync_support import Event, elsewhere, start, until
+from support.twins_sync_support import serving as blocking
 from twins_sync.tcp_support import came, pair, reads, served
 from wirelane.sync import (
     BusyError,
@@ -310,3 +312,42 @@ def test_start_tls_is_refused_while_others_read_or_after_the_end(ca: Certificate
             connection.start_tls(trusting(ca))
         with pytest.raises(UsageError):
             connection.start_tls(False)
+
+
+def test_start_tls_with_blocking_sockets_of_the_standard_library(ca: Certificates) -> None:
+    """A server and a client that wrap their sockets in the middle, as programs without an event loop do."""
+
+    def upgrade(client: socket.socket) -> None:
+        assert client.recv(100) == b"STARTTLS\n"
+        client.sendall(b"go\n")
+        with ca.server_context().wrap_socket(client, server_side=True) as secured:
+            while data := secured.recv(65_536):
+                secured.sendall(data[::-1])
+
+    with blocking(upgrade) as address:
+        with tcp.connect(address.replace("127.0.0.1", "localhost")) as connection:
+            connection.send_line("STARTTLS")
+            assert connection.read_line(timeout=20) == "go"
+            connection.start_tls(trusting(ca))
+            assert connection.tls
+            connection.send(b"abc")
+            assert connection.read_exactly(3, timeout=20) == b"cba"
+
+
+def test_a_blocking_client_of_the_standard_library_starts_tls_with_our_server(ca: Certificates) -> None:
+    def upgrade(connection: tcp.Connection) -> None:
+        connection.read_line()
+        connection.send_line("go")
+        connection.start_tls(serving(ca))
+        connection.send_line((connection.read_line())[::-1])
+
+    def ask(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+            plain.sendall(b"STARTTLS\n")
+            assert plain.recv(100) == b"go\n"
+            with ca.client_context().wrap_socket(plain, server_hostname="localhost") as secured:
+                secured.sendall(b"abc\n")
+                return secured.recv(100)
+
+    with served(upgrade) as (listening, _):
+        assert ask(listening.port) == b"cba\n"

@@ -1,4 +1,4 @@
-"""Connections, which are given out more than once: to a handler, and in the list of a server's clients."""
+"""Connections, which are given out more than once, and whose state is looked at where it changes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from wirelane.sync._facade import Facade
+from wirelane.sync._portal import call
 
-__all__ = ["ConnectionFacade"]
+__all__ = ["ConnectionFacade", "look"]
 
 _shells: WeakValueDictionary[int, ConnectionFacade] = WeakValueDictionary()
 
@@ -24,3 +25,24 @@ class ConnectionFacade(Facade):
             there = _shells[id(inner)] = super()._over(inner)
         assert isinstance(there, cls)
         return there
+
+
+class _Look:
+    """A property of an object that is the loop's, as the function that the portal calls, and names where it must refuse to."""
+
+    def __init__(self, inner: object, name: str) -> None:
+        self.__self__ = inner
+        self.__name__ = name
+        self.__module__ = type(inner).__module__
+
+    def __call__(self) -> Any:
+        return getattr(self.__self__, self.__name__)
+
+
+def look(inner: object, name: str) -> Any:
+    """Return a property of an object, asked for in the loop.
+
+    Raises:
+        UsageError: This thread runs an event loop itself.
+    """
+    return call(_Look(inner, name))

@@ -112,6 +112,9 @@ class Job:
     def _finish(self, result: Any, error: BaseException | None) -> None:
         if not self.finished:
             self.finished = True
+            if error is not None and error.__traceback__ is not None:
+                # Without the frame that caught it, which holds this, which holds the error: what is raised leaves no cycle behind.
+                error.__traceback__ = error.__traceback__.tb_next
             self.result, self.error = result, error
             # Freed there, not by the caller: a signal handler that raises while a task is taken out of asyncio's books raises nowhere.
             self.task = None

@@ -487,11 +487,15 @@ class TcpProtocol(asyncio.Protocol):
             self._cut(self.transport)
 
     def let_go(self) -> None:
-        """Close without anybody who waits for it: what is buffered is still sent."""
-        if not self.closed:
-            self._close_here()
-            if self.transport is not None and not self.lost:
-                self.transport.close()
+        """Close as `close` does, without anybody who waits for it."""
+        if self.closed or self.lost:
+            return
+        self._close_here()
+        if self.sender.cut_short:
+            self._cut(self.wire)
+        else:
+            self.wire.close()
+            self.loop.call_later(self.limits.close_timeout, self._cut, self.wire)
 
     async def close(self, linger: float | None = None) -> None:
         """Send what is buffered, end the connection, and wait for that; when time is up, cut it.

@@ -18,7 +18,7 @@ from wirelane.core.target import Address
 from wirelane.net.tls import TlsConfig
 from wirelane.net.trace import Trace
 from wirelane.sync._blocks import Entering, leave
-from wirelane.sync._connection import ConnectionFacade
+from wirelane.sync._connection import ConnectionFacade, look
 from wirelane.sync._facade import facade_of, open_now
 from wirelane.sync._portal import call, run
 from wirelane.sync.tcp.iterating import Chunks, Frames, Lines, Records
@@ -70,17 +70,17 @@ class Connection(ConnectionFacade):
     @property
     def peer_certificate(self) -> dict[str, object] | None:
         """The peer's certificate as `ssl.SSLSocket.getpeercert` gives it; None without TLS or without one."""
-        return self._inner.peer_certificate
+        return look(self._inner, "peer_certificate")
 
     @property
     def cipher(self) -> tuple[str, str, int] | None:
         """(name, protocol, secret bits) of the TLS connection; None without TLS."""
-        return self._inner.cipher
+        return look(self._inner, "cipher")
 
     @property
     def alpn(self) -> str | None:
         """The protocol that both ends agreed on (`TlsConfig(alpn=)`); None without TLS or without an agreement."""
-        return self._inner.alpn
+        return look(self._inner, "alpn")
 
     @property
     def peer(self) -> Address:
@@ -459,7 +459,7 @@ class Connection(ConnectionFacade):
     @property
     def buffered(self) -> int:
         """Bytes that are here and unread."""
-        return call(len, self._inner._protocol.buffer)
+        return look(self._inner, "buffered")
 
     def send(self, data: Data, timeout: float | None = None) -> None:
         """Send bytes: written, and flow control satisfied (`limits.max_send_buffer`), when this returns.
