@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,22 @@ def test_an_iterable_that_waits_for_replies_does_not_stop_the_others(channel: gr
             replies.append(message["n"])
             arrived.release()
     assert replies == [0, 1, 2, 3, 4]
+
+
+def test_a_request_that_waits_for_a_connection_is_encoded_once(served: tuple[str, BlockingNotes]) -> None:
+    """As one that need not wait: what a request tells of itself may be told once only."""
+
+    class Telling(dict[str, int]):
+        told = 0
+
+        def items(self) -> Any:
+            self.told += 1
+            return super().items()
+
+    with grpc.Channel(served[0], schema=note_schema()) as channel:
+        for request in (Telling(n=1), Telling(n=1)):
+            assert channel.unary(ONE, request)["n"] == 1
+            assert request.told == 1
 
 
 def test_many_threads_share_a_channel(channel: grpc.Channel) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeVar
 
-from wirelane.core.readbuffer import Markers, ReadBuffer
+from wirelane.core.readbuffer import NO_LINES, Markers, ReadBuffer
 from wirelane.errors import CodecError, LimitExceeded, UsageError
 
 __all__ = [
@@ -214,11 +214,11 @@ class TextLine:
     def lend(self, buffer: ReadBuffer) -> deque[str]:
         """Return lines that are here, the next one last, on loan (see `ReadBuffer.lend_lines`); empty: ask `take`."""
         if not self._text:
-            return deque()
+            return NO_LINES
         try:
             return buffer.lend_lines(self._markers, self.demand, self._cut, self._measure)
         except UnicodeError:
-            return deque()  # one of them is no text
+            return NO_LINES  # one of them is no text
 
     def _cut(self, data: bytes) -> list[str]:
         lines = data.decode(self._encoding).split(self._text)

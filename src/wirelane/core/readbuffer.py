@@ -21,11 +21,11 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from wirelane.errors import UsageError
 
-__all__ = ["Markers", "ReadBuffer"]
+__all__ = ["NO_LINES", "Markers", "ReadBuffer"]
 
 _COMPACT_ABOVE = 64 * 1024
 # A piece from here on is kept as it came. Each costs some 60 bytes more than it holds: a peer that sends small ones must not
@@ -36,6 +36,9 @@ _APART_FROM = 4096
 _FIRST_WINDOW = 512
 _FIRST_SPLIT = 512
 _LARGEST_SPLIT = 64 * 1024
+# One for all, which nothing can be put into: an empty deque takes more memory than all else of an idle buffer.
+NO_LINES: Final[deque[Any]] = deque(maxlen=0)
+_NO_LOAN: Final[tuple[deque[Any], int, Callable[[Collection[Any]], int]]] = (NO_LINES, 0, len)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,10 @@ class ReadBuffer:
         self._scanned = 0  # bytes at the front in which no marker of `_for` ends
         # Lines at the front that are cut already, the next one last. Taking one takes it off that end and does nothing else: the
         # head moves, by what is missing from them, when anything else is done (`settle`).
-        self._ahead: deque[Any] = deque()
+        self._ahead: deque[Any] = NO_LINES
         self._cut = 0  # bytes of them all, when they were cut, markers included
         # They, that number, and what says how many bytes some of them are: in one, for whoever looks from another thread.
-        self._loan: tuple[deque[Any], int, Callable[[Collection[Any]], int]] = (self._ahead, 0, len)
+        self._loan: tuple[deque[Any], int, Callable[[Collection[Any]], int]] = _NO_LOAN
         self._end = b""  # the marker that ended each of them, if they are bytes
         self._tail = 0  # `_scanned` once they are used up
         self._split = _FIRST_SPLIT
@@ -353,7 +356,7 @@ class ReadBuffer:
         marker = markers.single
         found = self.find(markers, limit)
         if found is None or marker is None:
-            return deque()
+            return NO_LINES
         head, end = self._head, found[0]
         last = self._data.rfind(marker, head + end, head + min(self._split, limit))
         if last >= 0:

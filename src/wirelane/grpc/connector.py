@@ -119,8 +119,8 @@ class Connector:
     @property
     def connections(self) -> list[ClientConnection]:
         """Every connection that is open: those that take calls, and those that finish their last ones."""
-        self._draining = [connection for connection in self._draining if connection.active]
-        return self._draining + self._queue.connections
+        # Changes nothing: any thread may ask.
+        return [one for one in self._draining if one.active] + self._queue.connections
 
     def check_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Check that the channel is used from the one event loop that its connection lives in.
@@ -333,6 +333,7 @@ class Connector:
             self.current = next((one for one in self._queue.connections if one is not connection), None)
         if self.current is None and self._state is ChannelState.READY:
             self._state = ChannelState.IDLE if self._task is None else ChannelState.CONNECTING
+        self._draining = [one for one in self._draining if one.active]
         if connection.active:
             self._draining.append(connection)
         logger.debug("%s: %s takes no more calls", self.target, connection.peer)
@@ -358,12 +359,20 @@ class Connector:
 
     def let_go(self) -> None:
         """Cut what nobody can close any more, and tell so with a ResourceWarning; in any thread."""
-        loop, connections = self._loop, self.connections
-        if loop is not None and connections and self._state is not ChannelState.SHUTDOWN:
+        loop = self._loop
+        if loop is None or self._state is ChannelState.SHUTDOWN:
+            return
+        if self._task is not None or self.connections:
             with suppress(RuntimeError):  # the loop is closed, and with it the connections
-                for connection in connections:
-                    loop.call_soon_threadsafe(connection.abort)
+                loop.call_soon_threadsafe(self._cut)
                 warnings.warn(f"unclosed channel to {self.target}", ResourceWarning, stacklevel=2)
+
+    def _cut(self) -> None:
+        self._state = ChannelState.SHUTDOWN
+        if self._task is not None:
+            self._task.cancel()
+        for connection in self.connections:
+            connection.abort()
 
     async def close(self) -> None:
         """Close everything for good; calls in flight end as CANCELLED. Idempotent; bounded by `close_timeout`."""

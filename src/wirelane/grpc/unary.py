@@ -147,6 +147,8 @@ class UnaryCall(BaseCall, AwaitableCall[Res], Generic[Res]):
             self._begin()
         elif self._local is not None:
             raise self._error(self._local)
+        if self._replay is not None:
+            return self._open_now(*self._replay)  # it was tried before: a request is encoded once
         bound = self._core.bind(self._method)
         if bound is None:
             return None

@@ -105,9 +105,13 @@ class Job:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not self.finished:
             # Cancelled before its first step, `_drive` told nobody, and nobody awaited what it was given.
-            if isinstance(self.result, Coroutine):
-                self.result.close()
+            self._leave()
             self._finish(None, asyncio.CancelledError())
+
+    def _leave(self) -> None:
+        """End what was to be awaited, and never was."""
+        if isinstance(self.result, Coroutine):
+            self.result.close()
 
     def _finish(self, result: Any, error: BaseException | None) -> None:
         if not self.finished:
@@ -194,3 +198,6 @@ class UnaryJob(Job):
         if self.task is None and not self.finished:
             self.call.close()
         super().cancel()
+
+    def _leave(self) -> None:
+        self.call.close()  # here: collected, it would be ended in whichever thread that happens

@@ -7,7 +7,8 @@ gives, and returns or raises it. Its promises:
 - Ctrl-C, and whatever else a signal handler raises, cancels that task, gives it `CANCEL_GRACE` seconds to clean up, and goes on to the caller.
 - A caller that is itself inside an event loop is refused: it would block that loop.
 - After `os.fork` the child has a loop of its own from its first call on. Nothing of the parent's is touched in the child.
-- When the interpreter ends, what was opened and not closed is closed, in `EXIT_GRACE` seconds at most.
+- When the interpreter ends, what was opened and not closed is closed, in `EXIT_GRACE` seconds at most. Daemon threads that call get
+  errors then; those that nobody handles are not told.
 
 anyio's BlockingPortal is the model. It makes a task group's task, a cancel scope and a future for each call, which take three
 times as long as the way here, and its loop does not come back after a fork.
@@ -23,11 +24,12 @@ import threading
 from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable, Container
+from functools import partial
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from wirelane._run import loop_factory
-from wirelane.errors import ClosedError, UsageError
+from wirelane.errors import ClosedError, UsageError, WirelaneError
 from wirelane.sync._job import Job
 
 __all__ = [
@@ -98,7 +100,8 @@ class Portal:
         self._waiting: deque[Job] = deque()
         self._bell = Bell()
         self._closing = False
-        self._open: WeakSet[Shell] = WeakSet()
+        # By their ids, and no WeakSet: that cannot be gone through while other threads put something in.
+        self._open: WeakValueDictionary[int, Shell] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         state = "closed" if self._closing else "running" if self._loop is not None else "not started"
@@ -156,7 +159,7 @@ class Portal:
 
     def adopt(self, opened: Shell) -> None:
         """Close what this holds at the end of the interpreter, if it is still there then."""
-        self._open.add(opened)
+        self._open[id(opened)] = opened
 
     def _submit(self, job: Job) -> None:
         self._waiting.append(job)
@@ -214,7 +217,7 @@ class Portal:
         thread.join(EXIT_GRACE)
 
     async def _wind_up(self) -> None:
-        opened = [each._inner for each in list(self._open)]
+        opened = [each._inner for one in self._open.valuerefs() if (each := one()) is not None]
         for each in opened:
             if hasattr(each, "_leave_handlers"):
                 each._leave_handlers()
@@ -324,4 +327,11 @@ os.register_at_fork(after_in_child=_after_fork)
 
 @atexit.register
 def _at_exit() -> None:
+    threading.excepthook = partial(_tell, threading.excepthook)
     _portal.close()  # the one of this process, by now perhaps a child
+
+
+def _tell(hook: Callable[[threading.ExceptHookArgs], object], args: threading.ExceptHookArgs, /) -> None:
+    """Say nothing of daemon threads whose calls the end of the interpreter has ended: they were to be stopped without a word."""
+    if args.thread is None or not args.thread.daemon or not isinstance(args.exc_value, WirelaneError):
+        hook(args)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from wirelane.core.delimiters import Available, ReadRule, TextLine, UpTo
 from wirelane.core.lengthprefix import Frame
+from wirelane.core.readbuffer import NO_LINES
 from wirelane.errors import EndOfStream
 from wirelane.tcp.alarm import Alarm
 
@@ -64,7 +65,7 @@ class Lines(_Reads[TextLine]):
         self, connection: _Connected, rule: TextLine, timeout: float | None, idle_timeout: float | None
     ) -> None:
         super().__init__(connection, rule, timeout, idle_timeout)
-        self._ready: deque[str] = deque()
+        self._ready: deque[str] = NO_LINES
 
     async def __anext__(self) -> str:
         if self._ready:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from wirelane.core.deadline import Deadline
 from wirelane.core.delimiters import ReadRule, TextLine
 from wirelane.core.limits import Limits
-from wirelane.core.readbuffer import ReadBuffer
+from wirelane.core.readbuffer import NO_LINES, ReadBuffer
 from wirelane.errors import (
     BusyError,
     ClosedError,
@@ -175,7 +175,7 @@ class TcpProtocol(asyncio.Protocol):
     def lend_lines(self, rule: TextLine) -> deque[str]:
         """Return lines that are here, on loan (see `ReadBuffer.lend_lines`); empty where `take_ready` knows more."""
         if self.reading or self.closed:
-            return deque()
+            return NO_LINES
         lines = rule.lend(self.buffer)
         if not self._receiving:
             self._resume_if_below(self._low)

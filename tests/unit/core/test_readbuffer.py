@@ -174,6 +174,17 @@ def test_a_buffer_lets_go_of_what_was_read() -> None:
         assert held < 8000
 
 
+def test_an_idle_buffer_takes_little_memory() -> None:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        buffers = [ReadBuffer() for _ in range(100)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 300 * len(buffers)
+
+
 def test_small_pieces_that_nobody_reads_take_little_more_memory_than_they_hold() -> None:
     buffer = ReadBuffer()
     gc.collect()
