@@ -99,3 +99,15 @@ def test_what_else_a_daemon_thread_dies_of_is_told(address: str) -> None:
         channel = grpc.connect(sys.argv[1], schema=note_schema())
     """
     assert run_script(script, address) == (0, "told: integer division or modulo by zero\n")
+
+
+def test_servers_that_are_left_open_listen_no_more(address: str) -> None:
+    """Their sockets are closed, not left to the collector."""
+    script = """
+        from support.client_support import note_schema
+        from wirelane.sync import grpc, tcp
+        lines, notes = tcp.Server(lambda connection: None), grpc.Server(schema=note_schema())
+        lines.listen("127.0.0.1:0"), notes.listen("127.0.0.1:0")
+        idle = grpc.Server(schema=note_schema()), tcp.Server(lambda connection: None)
+    """
+    assert run_script(script, address) == (0, "")

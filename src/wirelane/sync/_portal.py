@@ -231,6 +231,9 @@ class Portal:
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=EXIT_GRACE * 0.4)
+        for each in opened:
+            if not hasattr(each, "close"):
+                each.abort()  # a server, whose handlers have had their time
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -269,7 +269,9 @@ class ServerFacade(Made):
     def _listen(self, *addresses: Any, **settings: Any) -> Any:
         listening = self._inner.listen(*addresses, **settings)
         run(listening.start)
-        return wrap(listening)
+        # Held by what serves: the end of the interpreter tells those of which it knows, and users rarely keep what they get here.
+        shell = listening._shell = wrap(listening)
+        return shell
 
     def _serve(self, *addresses: Any, **settings: Any) -> None:
         listening = self._listen(*addresses, **settings)
