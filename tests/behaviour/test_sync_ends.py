@@ -92,8 +92,10 @@ def test_what_else_a_daemon_thread_dies_of_is_told(address: str) -> None:
     script = """
         import atexit, sys, threading
         threading.excepthook = lambda args: print("told:", args.exc_value)
-        died = threading.Thread(target=lambda: 1 // 0, daemon=True)
-        atexit.register(lambda: (died.start(), died.join()))  # called after that of wirelane
+        end = threading.Event()
+        died = threading.Thread(target=lambda: 1 // (not end.wait()), daemon=True)
+        died.start()
+        atexit.register(lambda: (end.set(), died.join()))  # called after that of wirelane
         from support.client_support import SERVICE, note_schema
         from wirelane.sync import grpc
         channel = grpc.connect(sys.argv[1], schema=note_schema())
