@@ -11,6 +11,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,19 +36,25 @@ class Interrupt(BaseException):
 
 
 class AtLine:
-    """Raises at the n-th line of `wirelane.sync` that is executed in the block."""
+    """Raises at the n-th line of `wirelane.sync` that a function executes."""
 
     def __init__(self, step: int) -> None:
         self.left = step
         self.raised = False
         self.where = ""
 
-    def __enter__(self) -> AtLine:
-        sys.settrace(self._trace)
-        return self
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function, in a thread of its own: what a trace function raises in an `except` is never let go of by the interpreter."""
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(self._call, function).result()
 
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
+    def _call(self, function: Callable[[], object]) -> None:
+        sys.settrace(self._trace)
+        try:
+            with contextlib.suppress(Interrupt):
+                function()
+        finally:
+            sys.settrace(None)
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
         code = frame.f_code
@@ -67,8 +74,8 @@ class AtLine:
 def at_every_line(function: Callable[[], object], check: Callable[[str], None]) -> int:
     """Call the function, interrupted at one line after the other, until it gets through; check each time."""
     for step in range(2000):
-        with AtLine(step) as line, contextlib.suppress(Interrupt):
-            function()
+        line = AtLine(step)
+        line.call(function)
         if not line.raised:
             return step
         gc.collect()

@@ -40,8 +40,8 @@ async def test_a_message_that_has_begun_is_answered_during_the_drain() -> None:
         await connection.send(b"first\nsec")
         assert await connection.read_line() == "first!"
         draining = start(listening.drain, LONG)
-        await until(lambda: listening.state is tcp.ServerState.DRAINING)
-        assert listening.clients[0].draining
+        await until(lambda: listening.clients[0].draining)
+        assert listening.state is tcp.ServerState.DRAINING
         await connection.send(b"ond\n")
         assert await connection.read_line() == "second!"
         await draining.result()

@@ -42,8 +42,8 @@ def test_a_message_that_has_begun_is_answered_during_the_drain() -> None:
         connection.send(b"first\nsec")
         assert connection.read_line() == "first!"
         draining = start(listening.drain, LONG)
-        until(lambda: listening.state is tcp.ServerState.DRAINING)
-        assert listening.clients[0].draining
+        until(lambda: listening.clients[0].draining)
+        assert listening.state is tcp.ServerState.DRAINING
         connection.send(b"ond\n")
         assert connection.read_line() == "second!"
         draining.result()
