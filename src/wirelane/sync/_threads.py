@@ -81,7 +81,11 @@ class Threads:
         return f"<Threads {self._count} of {self._most}, {self._idle} idle>"
 
     def submit(self, work: Work) -> None:
-        """Do something, which must not raise, as soon as there is a thread for it."""
+        """Do something, which must not raise, as soon as there is a thread for it.
+
+        Raises:
+            RuntimeError: There is none, and none can be started.
+        """
         with self._wanted:
             self._work.append(work)
             if self._idle >= len(
@@ -92,7 +96,15 @@ class Threads:
             if self._count >= self._most:
                 return
             self._count += 1
-        threading.Thread(target=self._run, name="wirelane.sync: handler", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="wirelane.sync: handler", daemon=True).start()
+        except RuntimeError:  # the system gives no more
+            with self._wanted:
+                self._count -= 1
+                if self._count or work not in self._work:
+                    return  # another thread does it
+                self._work.remove(work)
+            raise
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function in a thread, in a copy of this context, and return or raise what it does.

@@ -31,6 +31,43 @@ def test_work_never_waits_for_a_thread_that_has_other_work() -> None:
             assert met.acquire(timeout=30)
 
 
+@pytest.fixture
+def no_more_threads() -> Iterator[Callable[[], None]]:
+    """Lets the system refuse every further thread, by asking for stacks that it has no room for; called again, lets it give some."""
+    before = threading.stack_size()
+    yield lambda: threading.stack_size(before if threading.stack_size() != before else 2**62)
+    threading.stack_size(before)
+
+
+def test_work_waits_for_the_threads_there_are_where_the_system_gives_no_more(
+    no_more_threads: Callable[[], None],
+) -> None:
+    """Where there is none at all, `submit` says so, and later work gets a thread as soon as there is one."""
+    threads = Threads(4)
+    done = threading.Semaphore(0)
+    busy, go = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        busy.set()
+        go.wait(20)
+        done.release()
+
+    no_more_threads()
+    with pytest.raises(RuntimeError, match="thread"):
+        threads.submit(done.release)
+    assert repr(threads) == "<Threads 0 of 4, 0 idle>"
+    no_more_threads()
+    threads.submit(wait)
+    assert busy.wait(20)
+    no_more_threads()
+    for _ in range(3):
+        threads.submit(done.release)
+    assert not done.acquire(timeout=0)
+    go.set()
+    for _ in range(4):
+        assert done.acquire(timeout=20)
+
+
 async def test_a_feed_that_was_stopped_before_its_thread_began_runs_nothing() -> None:
     """The handler of a call that is over by the time a thread is free is not called."""
     began: list[str] = []
