@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.reading_models import PATTERNS, Outcome, Read
-from support.twins_support import sleep, start
+from support.twins_support import sleep, start, until
 from twins.tcp_support import pair
 from wirelane import CodecError, EndOfStream, LimitExceeded, Limits, ReadTimeout, tcp
 
@@ -91,9 +91,10 @@ class Talk:
         self.rest = b""
 
     async def say(self, piece: bytes) -> None:
-        """Have the peer send something."""
+        """Have the peer send something, and wait until it is here."""
         await self.peer.say(piece)
         self.rest += piece
+        await until(lambda: self.connection.buffered == len(self.rest))
 
     async def line(self, _: object) -> None:
         """Take the next line of the iteration."""

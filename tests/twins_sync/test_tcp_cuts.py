@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.reading_models import PATTERNS, Outcome, Read
-from support.twins_sync_support import sleep, start
+from support.twins_sync_support import sleep, start, until
 from twins_sync.tcp_support import pair
 from wirelane.sync import CodecError, EndOfStream, LimitExceeded, Limits, ReadTimeout, tcp
 
@@ -94,9 +94,10 @@ class Talk:
         self.rest = b""
 
     def say(self, piece: bytes) -> None:
-        """Have the peer send something."""
+        """Have the peer send something, and wait until it is here."""
         self.peer.say(piece)
         self.rest += piece
+        until(lambda: self.connection.buffered == len(self.rest))
 
     def line(self, _: object) -> None:
         """Take the next line of the iteration."""
