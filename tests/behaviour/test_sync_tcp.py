@@ -198,11 +198,12 @@ def test_a_pool_of_many_threads_survives_its_server(monkeypatch: pytest.MonkeyPa
             assert answer == f"{question}!\n".encode()
             answered[number] += 1
 
-    def all_answered() -> None:
-        before = answered.copy()
+    def answers_go_on() -> None:
+        # Together: which of many threads gets the interpreter is not for the pool to say.
+        before = answered.total()
         end = time.monotonic() + 30
-        while any(answered[number] <= before[number] for number in range(16)):
-            assert time.monotonic() < end, "somebody got no answer any more"
+        while answered.total() < before + 200:
+            assert time.monotonic() < end, "nobody got an answer any more"
             time.sleep(0.001)
 
     server = tcp.Server(handler)
@@ -212,11 +213,11 @@ def test_a_pool_of_many_threads_survives_its_server(monkeypatch: pytest.MonkeyPa
         asking = [threads.submit(ask, number) for number in range(16)]
         try:
             for _ in range(3):
-                all_answered()
+                answers_go_on()
                 listening.abort()
                 listening.drain(0)
                 listening = server.listen(address)
-            all_answered()
+            answers_go_on()
         finally:
             over.set()
         for each in asking:
