@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Container, Coroutine
+from collections.abc import Awaitable, Callable, Container, Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import Any
 
 from wirelane.grpc.awaiting import Resumed
+from wirelane.grpc.base_call import BaseCall
 from wirelane.grpc.unary import UnaryCall
 
 __all__ = ["Job", "Leaving", "UnaryJob"]
@@ -149,6 +150,22 @@ class Leaving(Job):
             self.start(loop)
 
 
+class _Call(UnaryCall[Any]):
+    """A call that nobody is reminded to await: an interrupt may come between its making and its sending."""
+
+    def __init__(self, *how: Any) -> None:
+        BaseCall.__init__(self, *how)
+        self._coro = None
+
+    def _coroutine(self) -> Coroutine[Any, Any, Any]:
+        if self._coro is None:
+            self._coro = self._run()
+        return self._coro
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._coroutine().__await__()
+
+
 class UnaryJob(Job):
     """A unary call, without a task: sent in one step, and taken in one when its reply is here.
 
@@ -162,7 +179,7 @@ class UnaryJob(Job):
 
     def __init__(self, *how: Any) -> None:
         # Made here, not in the loop: its time runs from now on.
-        self.call: UnaryCall[Any] = UnaryCall(*how)
+        self.call = _Call(*how)
         self._prepare()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -196,8 +213,8 @@ class UnaryJob(Job):
     def cancel(self) -> None:
         """Cancel the call, also one that was never handed over; in the loop's thread."""
         if self.task is None and not self.finished:
-            self.call.close()
+            self.call._give_up()
         super().cancel()
 
     def _leave(self) -> None:
-        self.call.close()  # here: collected, it would be ended in whichever thread that happens
+        self.call._give_up()  # here: collected, it would be ended in whichever thread that happens
